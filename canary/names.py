@@ -226,9 +226,11 @@ DRILL_LAST_SUCCESS_TIMESTAMP_SECONDS: Final = "canary_drill_last_success_timesta
 LIMIT_CRITICAL_ERROR: Final = "critical_error_ratio"
 LIMIT_CRITICAL_RESPONSE: Final = "critical_response_seconds"
 LIMIT_CRITICAL_MEMORY: Final = "critical_memory_ratio"
+LIMIT_CRITICAL_QUERY: Final = "critical_query_seconds"
 LIMIT_CRITICAL_CONNECTIONS: Final = "critical_connection_failures"
 LIMIT_WARNING_ERROR: Final = "warning_error_ratio"
 LIMIT_WARNING_RESPONSE: Final = "warning_response_seconds"
+LIMIT_WARNING_QUERY: Final = "warning_query_seconds"
 LIMIT_NORMAL_ERROR: Final = "normal_error_ratio"
 LIMIT_NORMAL_RESPONSE: Final = "normal_response_seconds"
 LIMIT_NORMAL_QUERY: Final = "normal_query_seconds"
@@ -346,6 +348,7 @@ restarted meanwhile, and only the id tells them from those of the present one. B
 # Alerts
 HIGH_ERROR_RATE: Final = "CanaryHighErrorRate"
 VERY_SLOW_RESPONSE: Final = "CanaryVerySlowResponse"
+VERY_SLOW_QUERIES: Final = "CanaryVerySlowQueries"
 PAYMENT_SUCCESS_LOW: Final = "CanaryPaymentSuccessLow"
 DATABASE_CONNECTION_FAILURES: Final = "CanaryDatabaseConnectionFailures"
 HIGH_MEMORY: Final = "CanaryHighMemory"
@@ -358,6 +361,7 @@ KPI_HELD: Final = "CanaryKpiHeld"
 SLOWER: Final = "CanarySlower"
 ELEVATED_ERROR_RATE: Final = "CanaryElevatedErrorRate"
 SLOW_RESPONSE: Final = "CanarySlowResponse"
+SLOW_QUERIES: Final = "CanarySlowQueries"
 ERROR_RATE_DEGRADED: Final = "CanaryErrorRateDegraded"
 RESPONSE_TIME_DEGRADED: Final = "CanaryResponseTimeDegraded"
 OUT_OF_RANGE: Final = "CanaryOutOfRange"
@@ -391,7 +395,7 @@ ALERTS: Final = frozenset(
         HIGH_ERROR_RATE, VERY_SLOW_RESPONSE, PAYMENT_SUCCESS_LOW, DATABASE_CONNECTION_FAILURES, HIGH_MEMORY,
         CONVERSION_DEGRADED, PAYMENT_SUCCESS_DEGRADED, KPI_ALERT, FAIL_EVERYWHERE, STABLE_HARMED, KPI_HELD,
         SLOWER,
-        ELEVATED_ERROR_RATE, SLOW_RESPONSE,
+        ELEVATED_ERROR_RATE, SLOW_RESPONSE, SLOW_QUERIES, VERY_SLOW_QUERIES,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
         ASSIGNMENTS_UNKNOWN, LOG_LAGS, REPLICA_LAG,
         POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
@@ -429,6 +433,8 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     SUPPRESSED: ("guard", "Freezes and silences"),
     SLOWER: ("rollout", "Behind the verdicts"),
     DATABASE_CONNECTION_FAILURES: ("infrastructure", "Failed database connections by version"),
+    VERY_SLOW_QUERIES: ("infrastructure", "Database query time, p95, by version"),
+    SLOW_QUERIES: ("infrastructure", "Database query time, p95, by version"),
     TRAFFIC_MISMATCH: ("rollout", "Traffic on the canary"),
     POLICY_MISMATCH: ("guard", "Policy in use"),
     ROLLBACK_NOT_CONVERGED: ("rollout", "Traffic on the canary"),

@@ -56,6 +56,8 @@ local kpi = import 'lib/kpi.libsonnet';
       connectionErrors: 'database_connection_errors_total',
       // Empty when the shop does not measure its queries to the database.
       queryDuration: '',
+      // Whether there is a limit of how long they take that rolls back.
+      queriesRollBack: false,
       versionLabel: 'version',
       endpointLabel: 'endpoint',
       statusLabel: 'status',

@@ -83,6 +83,8 @@ class Rollout(TypedDict):
     canary: Annotated[str, _said("The version that is being judged.")]
     state: Annotated[State, _said("Where it stands.")]
     decision: Annotated[int, _said("Position of the newest decision in the journal.")]
+    decided_seconds: Annotated[float | None, _said("How long ago that decision was made.")]
+    summary: Annotated[str, _said("Where it stands, in words.")]
     seen: Annotated[str, _said("What a command says that it saw: `If-Match`, or `seen` in its body.")]
     plan: Annotated[str, _said("The name of the policy's plan that it runs by.")]
     approvals: Annotated[list[Approval], _said("What several people must agree to, and who has.")]

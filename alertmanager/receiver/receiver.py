@@ -145,7 +145,7 @@ class Receiver:
         registry.register(PolicyCollector("receiver", policy.service, lambda: self.plans.digest(self.store.rollout)))
         registry.register(Gauges(policy.service, self.snapshot))
         self._outside, self._clock = outside, base.clock
-        self._ages = Ages(base.clock)
+        self.ages = Ages(base.clock)
         self._log = Log("receiver")
 
     @property
@@ -287,7 +287,7 @@ class Receiver:
         phase = self.plans.phase(rollout) if rollout is not None else None
 
         def age(moment: Moment | None) -> float | None:
-            return None if moment is None else self._ages.seconds(moment, by_wall=True)
+            return None if moment is None else self.ages.seconds(moment, by_wall=True)
 
         return Snapshot(
             rollout=rollout,

@@ -1,4 +1,5 @@
 """Where everything stands, as plain data: for the command line, the API and the page."""
+# long: one function for each part of the answer
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,6 +27,8 @@ from canary.mixin.limits import gate_of
 from canary.policy.model import Policy
 from canary.policy.pinning.digest import digest
 from canary.report.review.money import Money
+from canary.rollout.ages import Ages
+from canary.rollout.commands.refusals import described
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import accepted
 from canary.rollout.entries import Drilled, Entry
@@ -54,6 +57,7 @@ class Parts(Protocol):
     finisher: Finisher
     outbox: Outbox
     plans: Plans
+    ages: Ages
     policies: PolicyWatch
     prices: PriceWatch
     scheduler: Scheduler
@@ -79,7 +83,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "leading": receiver.leader.leading,
         "seen": str(Seen.of(rollout)),
         "accepts": list(accepted(rollout)),
-        "rollout": rollout_data(rollout, receiver.timer.seconds(rollout), receiver.plans) if rollout else None,
+        "rollout": _rollout(receiver, rollout) if rollout else None,
         "prices": [_price(one) for one in receiver.prices.of(rollout)],
         "settled": reconciler.settled,
         "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
@@ -108,6 +112,11 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
     }
+
+
+def _rollout(receiver: Parts, rollout: Rollout) -> answers.Rollout:
+    decided = None if rollout.decided is None else round(receiver.ages.seconds(rollout.decided, by_wall=True), 3)
+    return rollout_data(rollout, receiver.timer.seconds(rollout), decided, receiver.plans)
 
 
 def policy_data(plans: Plans, policies: PolicyWatch, rollout: Rollout | None) -> answers.Policy:
@@ -153,11 +162,15 @@ def _notice(plans: Plans, rollout: Rollout | None) -> str:
     )
 
 
-def rollout_data(rollout: Rollout, elapsed_seconds: float, plans: Plans) -> answers.Rollout:
+def rollout_data(
+    rollout: Rollout, elapsed_seconds: float, decided_seconds: float | None, plans: Plans
+) -> answers.Rollout:
     """A rollout as JSON-ready data; times are ISO 8601 in UTC, shares are ratios, durations are seconds."""
     return {
         "id": rollout.id,
         "decision": rollout.decision,
+        "decided_seconds": decided_seconds,
+        "summary": described(rollout),
         "seen": str(Seen.of(rollout)),
         "stable": rollout.stable,
         "canary": rollout.canary,

@@ -140,6 +140,7 @@ def _signals(policy: Policy) -> dict[str, Any]:
         "histograms": signals.histograms,
         "connectionErrors": signals.connection_errors if signals.preset == "application" else "",
         "queryDuration": signals.query_duration,
+        "queriesRollBack": bool(signals.query_duration) and signals.critical.query_time is not None,
         "versionLabel": signals.version_label,
         "endpointLabel": signals.endpoint_label,
         "statusLabel": signals.status_label,

@@ -79,6 +79,9 @@ def _technical(policy: Policy) -> Iterator[Limit]:
     yield Limit(names.LIMIT_NORMAL_RESPONSE, normal.response_time)
     if signals.query_duration:
         yield Limit(names.LIMIT_NORMAL_QUERY, normal.query_time)
+        yield Limit(names.LIMIT_WARNING_QUERY, warning.query_time)
+        if critical.query_time is not None:
+            yield Limit(names.LIMIT_CRITICAL_QUERY, critical.query_time)
     yield Limit(names.LIMIT_NORMAL_CPU, normal.cpu)
     yield Limit(names.LIMIT_NORMAL_MEMORY, normal.memory)
     yield Limit(names.LIMIT_NORMAL_DISK, normal.disk)

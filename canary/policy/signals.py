@@ -35,6 +35,9 @@ class Critical:
     """Share of memory in use on the canary's machine."""
     database_connection_failures: Threshold = 5
     """Failed connections of the canary to its database within the window."""
+    query_time: PositivePatience | None = None
+    """95th percentile of how long the canary's queries to its database take, by `query_duration`; when
+    missing, nothing rolls back for them."""
     hold_for: Patience = 10
     """How long the breach must last (`for` of the rule)."""
 
@@ -46,6 +49,8 @@ class Warn:
     enabled: bool = True
     error_rate: ShareLimit = 0.05
     response_time: PositivePatience = 5
+    query_time: PositivePatience = 0.5
+    """95th percentile of how long the canary's queries to its database take, by `query_duration`."""
     hold_for: Patience = 300
 
 

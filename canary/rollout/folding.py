@@ -76,6 +76,7 @@ def _started(entry: Started) -> Rollout:
         digest=entry.digest,
         pinned=entry.policy,
         decision=entry.seq,
+        decided=_moment(entry),
         timer=_timer(entry),
         passport=entry.passport,
         first_stable_slot=entry.stable_slot,
@@ -138,7 +139,7 @@ def _fits(rollout: Rollout, entry: Entry) -> bool:
 
 def _applied(rollout: Rollout, entry: Entry) -> Rollout:
     told = replace(rollout, reason=entry.reason, actor=entry.actor)
-    decided = replace(told, decision=entry.seq) if entry.decides else rollout
+    decided = replace(told, decision=entry.seq, decided=_moment(entry)) if entry.decides else rollout
     match entry:
         case Advanced():
             return _advanced(decided, entry)

@@ -126,6 +126,7 @@ class Rollout:
         pinned: what decides, as it was when the rollout began; None where an older version began it.
         approvals: who has agreed to go on to which phase, while several people must.
         decision: position of the last decision in the journal; 0 while it is not written yet.
+        decided: when that decision was made.
         phase: index of the current (or last) phase.
         phase_started_at: when it began, by the wall clock; a hold does not move it.
         timer: how long the phase has lasted, by the monotonic clock.
@@ -165,6 +166,7 @@ class Rollout:
     pinned: Data | None = None
     approvals: frozenset[tuple[str, int]] = frozenset()
     decision: int = 0
+    decided: Moment | None = None
     timer: Timer = Timer()
     held_in: State | None = None
     resumed_at: datetime | None = None

@@ -12,6 +12,19 @@ from pathlib import Path
 
 from canary import files
 
+_MOST_BYTES = 1024**2
+"""What we write has some thousand."""
+
+
+def text_of(path: Path) -> str:
+    """What the file says.
+
+    Raises:
+        OSError: it cannot be read, or is no file of a router's: a pipe, a device, one without an end.
+        ValueError: it is no text.
+    """
+    return files.read(path, _MOST_BYTES).decode()
+
 
 def write(path: Path, text: str) -> None:
     """Replace the file in one step, durably; on a full disk overwrite it in place.

@@ -34,6 +34,7 @@ from canary.policy.servers import whole
 from canary.rollout.commands.verbs import Verb
 from canary.secrets import read_secret
 from canary.timing.zones import in_zone
+from canary.web.recent import require_looked
 
 # `start` waits for the canary's process, and for every router to be looked at.
 _TIMEOUT_SECONDS = 60.0
@@ -129,19 +130,12 @@ class Client:
         status, body = await self._ask("GET", path)
         return None if status == 404 and isinstance(body, dict) else self._result(path, status, body)
 
-    async def seen(self) -> str:
-        """What whoever looks at the status now has seen, as `command` sends it.
-
-        Raises:
-            RemoteError: the receiver does not answer as expected.
-        """
-        return str((await self.get("status"))["seen"])
-
     async def command(self, verb: str, *, seen: str | None = None, **body: object) -> dict[str, Any]:
         """Give a command under the name of the person who runs this process; gives the journal entry.
 
         Args:
-            seen: what the person saw, from `seen()`; without it the status is read now.
+            seen: what the person saw, as the status has it; without it the status is read now, and what raises or
+                finishes is refused when another's decision is so fresh that the person cannot have seen it.
 
         Raises:
             RefusedError: it does not fit the rollout's state, or the rollout is no longer as it was seen.
@@ -152,7 +146,10 @@ class Client:
             raise self._nobody
         if seen is None:
             with contextlib.suppress(*((CanaryError,) if verb in _UNSEEN else ())):
-                seen = await self.seen()
+                status = await self.get("status")
+                seen = str(status["seen"])
+                if not body.get("back"):
+                    require_looked(verb, status, {operator(), person(), body.get("actor")})
         return await self.once(verb, body, {"If-Match": f'"{seen}"'} if seen else {})
 
     async def once(

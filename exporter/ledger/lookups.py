@@ -33,7 +33,7 @@ from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS,
 from exporter.source.versions import TRUE
 
 MOST_ROWS = 1_000_000
-"""Rows of one table that are held, as many as of the router's log by default: some 250 MB, twice that for pairs."""
+"""Rows of one table that are held, as many as of the router's log by default: some 300 MB."""
 _FORGOTTEN_RATIO = 0.1
 """So much more may be held before the oldest are forgotten, as finding them looks at all."""
 _QUICK_ROWS = 50_000

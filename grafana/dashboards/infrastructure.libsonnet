@@ -74,11 +74,13 @@ local words = import '../lib/words.libsonnet';
   ],
 
   local normalQuery = std.get(l, 'normal_query_seconds'),
+  local criticalQuery = std.get(l, 'critical_query_seconds'),
   local queries = if signals.queryTime == [] then [] else [
     panels.timeseries({
       title: 'Database query time, p95, by version',
       description: "Nineteen of twenty of the shop's queries to its database are answered faster than this, as the shop measures them."
-                   + (if normalQuery == null then '' else ' The normal range ends at ' + normalQuery.text + '.'),
+                   + (if normalQuery == null then '' else ' The normal range ends at ' + normalQuery.text + '.')
+                   + (if criticalQuery == null then '' else ' From ' + criticalQuery.text + ' on the canary is rolled back.'),
       empty: 'The shop measures none: name its histogram in signals.query_duration',
       size: [8, 7],
       queries: signals.queryTime,

@@ -172,6 +172,14 @@ function(config, series, build)
       'Prometheus has no ' + s.connectionErrors + ' of {{ $labels.canary }}, so ' + n.DATABASE_CONNECTION_FAILURES + ' cannot fire.',
       'none',
     ),
+    if !s.queriesRollBack || !any(config.critical, [n.VERY_SLOW_QUERIES]) then [] else blind(
+      'query_time',
+      missing_version(t.queries.raw),
+      s.longWindow,
+      'No database query time metrics for canary {{ $labels.canary }}',
+      'Prometheus has no ' + s.queryDuration + ' of {{ $labels.canary }}, so ' + n.VERY_SLOW_QUERIES + ' cannot fire.',
+      'none',
+    ),
     if !m.watched.memory || !any(config.critical, [n.HIGH_MEMORY]) then [] else blind(
       'memory',
       missing(p.of_service(config, 'count(' + m.raw_memory + ')')),

@@ -13,24 +13,28 @@ function(config, series, build)
   // *recorded*, a series by version, as the rollouts' own value, where it is beyond a limit of theirs.
   local beyond(rollouts, recorded, comparison, name) =
     p.beyond(p.for_canary(rollouts, read(recorded)), comparison, limit(name));
-  local enough(rollouts, window) =
-    'and on (rollout)\n' + p.block(beyond(rollouts, t.requests(window), '>=', n.LIMIT_MINIMUM_REQUESTS));
+  local enough(rollouts, window, least=n.LIMIT_MINIMUM_REQUESTS) =
+    'and on (rollout)\n' + p.block(beyond(rollouts, t.requests(window), '>=', least));
   // Within each window once the rollout is older than it: before, it would hold what an earlier rollout of the same
   // version left behind. So a rollout that has just begun is judged by the shortest.
   local during(condition, rung) = condition(rung.window) + '\nand on (rollout)\n' + series.rollout.older_than(rung.seconds);
   local any(rungs, condition) = std.join('\nor on (rollout)\n', [p.block(during(condition, rung)) for rung in rungs]);
+  local whole_windows = [rung for rung in s.ladder if std.member([s.window, s.longWindow], rung.window)];
   // HAProxy's average tells the mean of a window by how far it has moved, which is too little in a short one.
-  local of_times = [rung for rung in s.ladder if t.by_endpoint || std.member([s.window, s.longWindow], rung.window)];
+  local of_times = if t.by_endpoint then s.ladder else whole_windows;
 
   // *value* is told, *bound* is compared.
-  local surely(rungs, value, bound, comparison, name) = function(rollouts) any(rungs, function(window) p.lines([
+  local surely(rungs, value, bound, comparison, name, least=n.LIMIT_MINIMUM_REQUESTS) = function(rollouts) any(rungs, function(window) p.lines([
     p.for_canary(rollouts, read(value(window))),
     'and on (rollout)',
     p.block(beyond(rollouts, bound(window), comparison, name)),
-    enough(rollouts, window),
+    enough(rollouts, window, least),
   ]));
   local too_many_errors = surely(s.ladder, t.error_ratio, t.error_ratio_lower, '>', n.LIMIT_CRITICAL_ERROR);
   local too_slow = surely(of_times, t.p95, t.p95_lower, '>=', n.LIMIT_CRITICAL_RESPONSE);
+  // Queries of one request are alike, so it is the requests that tell how well their quantile is known.
+  local queries_too_slow =
+    surely(whole_windows, t.queries.p95, t.queries.p90, '>=', n.LIMIT_CRITICAL_QUERY, n.LIMIT_QUANTILE_REQUESTS);
   // Over the long window the same number would be another limit.
   local connection_failures(rollouts) = std.join('\nor on (rollout)\n', [
     p.block(during(function(window) beyond(rollouts, t.connections.failures(window), '>=', n.LIMIT_CRITICAL_CONNECTIONS), rung))
@@ -73,6 +77,12 @@ function(config, series, build)
                    + requests(s.longWindow) + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_RESPONSE, 'humanizeDuration') + '. '
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
     })
+    + (if !s.queriesRollBack then [] else absolute(n.VERY_SLOW_QUERIES, queries_too_slow, {
+         summary: "Canary {{ $labels.canary }}'s queries to its database take {{ $value | humanizeDuration }}",
+         description: "The 95th percentile of {{ $labels.canary }}'s query time is {{ $value | humanizeDuration }}, over "
+                      + requests(s.longWindow) + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_QUERY, 'humanizeDuration') + '. '
+                      + stable(t.queries.p95(s.longWindow), 'humanizeDuration'),
+       }))
     + (if t.connections == null then [] else absolute(n.DATABASE_CONNECTION_FAILURES, connection_failures, {
          summary: 'Canary {{ $labels.canary }} cannot connect to its database',
          description: '{{ $labels.canary }} failed {{ $value | humanize }} times to connect to its database within '
@@ -131,6 +141,16 @@ function(config, series, build)
       description: 'The ' + t.response_time_words + ' of {{ $labels.canary }} is {{ $value | humanizeDuration }}, over '
                    + requests(s.longWindow) + '; people are notified above ' + build.limit(n.LIMIT_WARNING_RESPONSE, 'humanizeDuration') + '. '
                    + stable(t.p95(s.longWindow), 'humanizeDuration'),
-    });
+    })
+    + (if t.queries == null then [] else build.alert(n.SLOW_QUERIES, {
+         expr: told(t.queries.p95(s.longWindow), '>=', n.LIMIT_WARNING_QUERY),
+         hold_for: config.warning.holdFor,
+         severity: 'warning',
+         action: 'none',
+         summary: "Canary {{ $labels.canary }}'s queries to its database take {{ $value | humanizeDuration }}",
+         description: "The 95th percentile of {{ $labels.canary }}'s query time is {{ $value | humanizeDuration }}, over "
+                      + requests(s.longWindow) + '; people are notified above ' + build.limit(n.LIMIT_WARNING_QUERY, 'humanizeDuration') + '. '
+                      + stable(t.queries.p95(s.longWindow), 'humanizeDuration'),
+       }));
 
   if !config.technical then [] else critical + warning

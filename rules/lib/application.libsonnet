@@ -54,7 +54,10 @@ function(config) {
   // How long queries to the database take; null where the shop does not measure it.
   queries:: if s.queryDuration == '' then null else {
     p95(window):: 'version:' + s.queryDuration + ':p95_rate' + window,
-    quantile(window):: $.quantile('0.95', window, histogram=s.queryDuration),
+    // What the 95th percentile surely is not below, when there are `quantile_minimum_requests`.
+    p90(window):: 'version:' + s.queryDuration + ':p90_rate' + window,
+    quantile(level, window):: $.quantile(level, window, histogram=s.queryDuration),
+    raw:: renamed('count by (' + s.versionLabel + ') (' + p.select(buckets_of(s.queryDuration), [s.selector]) + ')'),
   },
 
   // By server, which is the scraped `instance`, and version; the rollout is known by the version.

@@ -108,7 +108,13 @@ function(config, read) {
     [[$.connections.failures(window), $.connections.increase(window)] for window in windows],
   local tries = if $.failed_tries == null then [] else
     [[$.failed_tries, p.lines([p.block(source.tries), '/ on (version)', '(' + read($.requests(long)) + ' > 0)'])]],
-  local queries = if $.queries == null then [] else [[$.queries.p95(long), $.queries.quantile(long)]],
+  local queries = if $.queries == null then [] else [
+    [$.queries.p95(window), $.queries.quantile('0.95', window)]
+    for window in (if s.queriesRollBack then std.set([s.window, long]) else [long])
+  ] + [
+    [$.queries.p90(window), $.queries.quantile('0.9', window)]
+    for window in (if s.queriesRollBack then std.set([s.window, long]) else [])
+  ],
   local recorded = source.recorded + by_version + by_endpoint + connections + queries + tries,
 
   exprs:: { [pair[0]]: pair[1] for pair in recorded },

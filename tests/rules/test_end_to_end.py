@@ -42,6 +42,11 @@ _POLICY = hasty(
             replica=golden.policy("custom").database.replica,
             log=golden.policy("custom").database.log,
         ),
+        signals=dataclasses.replace(
+            _STRATEGY.signals,
+            query_duration="database_query_duration_seconds",
+            critical=dataclasses.replace(_STRATEGY.signals.critical, query_time=1),
+        ),
         receiver=dataclasses.replace(_STRATEGY.receiver, drill_max_age=3600, token_file=None),
         rollback=dataclasses.replace(_STRATEGY.rollback, converge=2),
     )

@@ -89,10 +89,18 @@ def test_each_alert_compares_with_the_limit_of_its_tier() -> None:
         names.ELEVATED_ERROR_RATE: ("> on (rollout)", names.LIMIT_WARNING_ERROR),
         names.VERY_SLOW_RESPONSE: (">= on (rollout)", names.LIMIT_CRITICAL_RESPONSE),
         names.SLOW_RESPONSE: (">= on (rollout)", names.LIMIT_WARNING_RESPONSE),
+        names.SLOW_QUERIES: (">= on (rollout)", names.LIMIT_WARNING_QUERY),
+        names.VERY_SLOW_QUERIES: (">= on (rollout)", names.LIMIT_CRITICAL_QUERY),
         names.HIGH_MEMORY: ("> on (rollout)", names.LIMIT_CRITICAL_MEMORY),
     }
+    queried = dataclasses.replace(
+        strategy.signals,
+        query_duration="db_seconds",
+        critical=dataclasses.replace(strategy.signals.critical, query_time=1),
+    )
+    rules = list(_alerts(dataclasses.replace(strategy, signals=queried)))
     for name, (comparison, limit) in wanted.items():
-        for rule in _alerts(strategy, name):
+        for rule in (one for one in rules if one["alert"] == name):
             assert f'limit="{limit}"' in rule["expr"], name
             assert comparison in rule["expr"], name
 
@@ -119,7 +127,7 @@ def _with_another_plan(one: Policy) -> Policy:
             **{
                 field.name: getattr(getattr(signals, tier), field.name) * 2
                 for field in dataclasses.fields(getattr(signals, tier))
-                if field.name not in ("enabled", "hold_for")
+                if field.name not in ("enabled", "hold_for") and getattr(getattr(signals, tier), field.name) is not None
             },
         )
         for tier in ("critical", "warning", "info", "against_stable")

@@ -11,6 +11,7 @@ Socket first, file second: the socket is what customers feel, and a full disk mu
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
@@ -197,10 +198,9 @@ class HAProxyRouter:
         if not self._section.write_map:
             return
         path = Path(self._section.map)
-        try:
-            present = mapfile.read(path, slots=self._slots)
-        except (FileNotFoundError, ValueError):
-            present = Entries.parse({}, slots=self._slots)
+        present, legible = Entries.parse({}, slots=self._slots), False
+        with contextlib.suppress(OSError, ValueError):  # whatever cannot be read is replaced
+            present, legible = mapfile.read(path, slots=self._slots), True
         another = (wanted.salt, wanted.stable) != (present.salt, present.stable)
         if (
             only_lower
@@ -209,7 +209,7 @@ class HAProxyRouter:
         ):
             return
         text = mapfile.render(wanted, rollout)
-        if wanted != present or not path.exists() or path.stat().st_size != len(text):
+        if not legible or wanted != present or path.stat().st_size != len(text):
             files.write(path, text)
 
     async def _check_socket(self, socket: RuntimeSocket) -> list[Finding]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from canary.policy.routers.slots import Slot
+from canary.routers import files
 from canary.routers.base import Split
 from canary.routers.bucket import HAPROXY_BUCKETS
 
@@ -102,7 +103,7 @@ def read(path: Path, *, slots: bool = False) -> Entries:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a value is not a number.
+        ValueError: it is no text, or a value is not a number.
     """
-    pairs = (line.split(None, 1) for line in path.read_text().splitlines() if not line.startswith("#"))
+    pairs = (line.split(None, 1) for line in files.text_of(path).splitlines() if not line.startswith("#"))
     return Entries.parse({pair[0]: pair[1] for pair in pairs if len(pair) == 2}, slots=slots)

@@ -6,6 +6,7 @@ force, which only its API tells. So a change counts when every instance shows it
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -97,9 +98,11 @@ class TraefikFileRouter:
         return config.files(self._section)
 
     def _write(self, text: str) -> None:
-        if not self._path.exists() or self._path.read_text(encoding="utf-8") != text:
-            files.write(self._path, text)
+        with contextlib.suppress(OSError, ValueError):  # whatever cannot be read is replaced
+            if files.text_of(self._path) == text:
+                return
+        files.write(self._path, text)
 
     def _written(self) -> Any:
-        found = json.loads(self._path.read_text(encoding="utf-8"))
+        found = json.loads(files.text_of(self._path))
         return found["http"]["services"][config.SPLIT]["highestRandomWeight"]["services"]

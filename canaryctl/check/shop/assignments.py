@@ -1,7 +1,6 @@
 """The tables of assignments and identities, and whether their times and the events' are of one kind."""
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
 
@@ -20,9 +19,17 @@ _AT = "database.assignments"
 
 
 async def check_assignments(
-    place: str, policy: Policy, session: Session, tables: Mapping[str, Table | None], names: Sequence[str]
+    place: str,
+    policy: Policy,
+    session: Session,
+    tables: Mapping[str, Table | None],
+    names: Sequence[str],
+    whole: Policy,
 ) -> list[Finding]:
     """What is wrong with `database.assignments`; nothing where there are none.
+
+    Args:
+        whole: the policy with the events of all databases; those of others read by time (`exporter.ledger.lookups`).
 
     Raises:
         DatabaseUnavailableError: there is no connection.
@@ -40,7 +47,8 @@ async def check_assignments(
     columns = {"unit": given.unit, "time": given.time, "version": given.version}
     columns |= {"tester": given.tester} if given.tester is not None else {}
     nothing = "there are none, so that every row's version is unknown"
-    by = given.unit if events else given.time  # for other databases it is read by its times (`exporter.ledger.lookups`)
+    far = any(event.unit and event.source != given.source for event in whole.database.events.values())
+    by = [*([given.unit] if events else []), *([given.time] if far else [])]
     lookup = Lookup(_AT, given.table, columns, by, assignment_rows(given), nothing)
     found = await check_lookup(place, lookup, session, tables, names)
     return [*findings, *found, *(await _zones(place, policy, session) if is_readable(found) else [])]
@@ -52,25 +60,27 @@ async def check_identities(
     session: Session,
     tables: Mapping[str, Table | None],
     names: Sequence[str],
-    used: AbstractSet[str | None],
+    whole: Policy,
 ) -> list[Finding]:
     """What is wrong with `database.identities`; nothing where there are none.
 
     Args:
-        used: those that events of any database say.
+        whole: the policy with the events of all databases; those of others read by time (`exporter.ledger.lookups`).
 
     Raises:
         DatabaseUnavailableError: there is no connection.
     """
     findings: list[Finding] = []
-    near = {event.identity for event in policy.database.events.values()}
+    used = {event.identity for event in whole.database.events.values()}
     for name, pairs in policy.database.identities.items():
         at = f"database.identities.{name}"
         if pairs.table is None and pairs.sql is None:  # of another source
             continue
         columns = {"unit": pairs.unit, "known_as": pairs.known_as, **({"time": pairs.time} if pairs.time else {})}
         nothing = "there are none, so that no customer is found by them"
-        by = pairs.known_as if name in near or pairs.time is None else pairs.time
+        sources = {event.source for event in whole.database.events.values() if event.identity == name}
+        by = [pairs.known_as] if pairs.source in sources or not sources else []
+        by += [pairs.time] if pairs.time is not None and sources - {pairs.source} else []
         lookup = Lookup(at, pairs.table, columns, by, pair_rows(pairs), nothing)
         findings += await check_lookup(place, lookup, session, tables, names)
         if name not in used:

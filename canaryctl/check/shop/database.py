@@ -8,7 +8,6 @@ the exporter would publish zeros.
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 
@@ -61,7 +60,6 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
         document: the policy's file, for the lines in it.
     """
     findings: list[Finding] = []
-    used = {event.identity for event in policy.database.events.values()}
     for source in sources_in(policy):
         if source is None and not names_database(policy):
             findings.append(skipped("database", "the policy names none", "give database.url, url_file or url_env"))
@@ -73,7 +71,7 @@ async def check_database(policy: Policy, *, data: bool = False, document: Docume
             continue
         for database in databases:
             cut = policy_at(policy, source)
-            findings += await _check_one(cut, source, database, used, data=data, document=document)
+            findings += await _check_one(cut, source, database, policy, data=data, document=document)
     return findings
 
 
@@ -81,7 +79,7 @@ async def _check_one(
     policy: Policy,
     source: str | None,
     database: OrderDatabase,
-    used: AbstractSet[str | None],
+    whole: Policy,
     *,
     data: bool,
     document: Document | None,
@@ -96,7 +94,7 @@ async def _check_one(
         return [failed(place, "there is no such file", _NO_LOG_FILE if source == LOG_SOURCE else _NO_SUCH_FILE)]
     session = open_session(database)
     try:
-        tables = await _looked_into(place, policy, session, database.url.username, used)
+        tables = await _looked_into(place, policy, session, database.url.username, whole)
         if not data:
             return [*_write_ahead(place, database), *tables]
         faulty = {found["event"] for one in tables if one.failed and (found := _ABOUT.match(one.what))}
@@ -126,9 +124,7 @@ def _write_ahead(place: str, database: OrderDatabase) -> Iterator[Finding]:
         yield warning(place, what, write_ahead_remedy(folder))
 
 
-async def _looked_into(
-    place: str, policy: Policy, session: Session, user: str | None, used: AbstractSet[str | None]
-) -> list[Finding]:
+async def _looked_into(place: str, policy: Policy, session: Session, user: str | None, whole: Policy) -> list[Finding]:
     names = await session.run(table_names)
     wanted = {event.table for event in policy.database.events.values() if event.table}
     wanted |= {required.table for required in policy.database.required}
@@ -151,8 +147,8 @@ async def _looked_into(
         for table, column in sorted(_without_index(policy, tables))
     ]
     findings += list(_required(place, policy, tables, names))
-    findings += await check_assignments(place, policy, session, tables, names)
-    findings += await check_identities(place, policy, session, tables, names, used)
+    findings += await check_assignments(place, policy, session, tables, names, whole)
+    findings += await check_identities(place, policy, session, tables, names, whole)
     for name, event in events.items():
         found: list[Finding] = []
         table = tables.get(event.table or "")

@@ -21,7 +21,7 @@ class Lookup:
         at: the policy's key.
         table: None for a SELECT.
         columns: by key, the column that is read.
-        sought: the column by which a row is looked for.
+        sought: the columns by which rows are looked for.
         rows: what they are selected from.
         nothing: what it means that there are none.
     """
@@ -29,7 +29,7 @@ class Lookup:
     at: str
     table: str | None
     columns: Mapping[str, str]
-    sought: str
+    sought: Sequence[str]
     rows: sa.FromClause
     nothing: str
 
@@ -48,7 +48,8 @@ async def check_lookup(
         wrong = _wrong_table(place, lookup, lookup.table, table, names)
         if wrong or table is None:
             return wrong
-        findings += await _unindexed(place, lookup.table, lookup.sought, table, session)
+        for column in lookup.sought:
+            findings += await _unindexed(place, lookup.table, column, table, session)
     return findings + await _unreadable(place, lookup, session)
 
 

@@ -19,6 +19,11 @@ force = click.option(
     "--force", is_flag=True, help="Do it although Prometheus objects or is unreachable. The journal will say so."
 )
 
+seen = click.option(
+    "--seen",
+    help="What you decide upon, as `seen` of `canary status --format json`; refused when it is no longer so.",
+)
+
 _NEXT = {
     Kind.STARTED: "watch it with `canary status --watch`; `canary hold` and `canary rollback --reason TEXT` step in",
     Kind.ADOPTED: "`canary status` shows it; `canary resume` goes on, `canary rollback --reason TEXT` ends it",
@@ -41,7 +46,7 @@ def send(config_file: str, output_format: str, verb: str, *, seen: str | None = 
     JSON has that `entry`, and as `status` where everything stands after it, as `canary status` prints it.
 
     Args:
-        seen: what the person saw; without it the status is read right before.
+        seen: what the person saw; without it the status is read right before (`canary.web.recent`).
     """
     policy = load_policy(config_file)
     if output_format == "json":

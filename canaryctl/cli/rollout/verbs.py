@@ -110,12 +110,13 @@ def hold(config_file: str, output_format: str, reason: str) -> None:
 @output_format
 @sending.reason
 @sending.force
-def resume(config_file: str, output_format: str, reason: str, force: bool) -> None:
+@sending.seen
+def resume(config_file: str, output_format: str, reason: str, force: bool, seen: str | None) -> None:
     """Let a held rollout go on, and cancel a countdown; the phase's time has gone on meanwhile.
 
     Where the weight was lowered during the hold, this raises it, and Prometheus must not object.
     """
-    sending.send(config_file, output_format, "resume", reason=reason, force=force)
+    sending.send(config_file, output_format, "resume", seen=seen, reason=reason, force=force)
 
 
 @click.command("advance")
@@ -124,14 +125,15 @@ def resume(config_file: str, output_format: str, reason: str, force: bool) -> No
 @click.option("--to", help="Go past the phases between to the one with this share, such as 100%. It stays guarded.")
 @sending.reason
 @sending.force
-def advance(config_file: str, output_format: str, to: str | None, reason: str, force: bool) -> None:
+@sending.seen
+def advance(config_file: str, output_format: str, to: str | None, reason: str, force: bool, seen: str | None) -> None:
     """Go to the next phase now, unless Prometheus shows an alert that asks for a rollback or a hold.
 
     Where the phase's gate asks for several people, each of them runs this with a token of their own
     (receiver.operators); the last one's is carried out.
     """
     body: dict[str, Any] = {"reason": reason, "force": force} | ({} if to is None else {"to": _share(to, "--to")})
-    sending.send(config_file, output_format, "advance", **body)
+    sending.send(config_file, output_format, "advance", seen=seen, **body)
 
 
 @click.command("amend")
@@ -154,9 +156,10 @@ def amend(config_file: str, output_format: str, reason: str) -> None:
 @output_format
 @sending.reason
 @sending.force
-def promote(config_file: str, output_format: str, reason: str, force: bool) -> None:
+@sending.seen
+def promote(config_file: str, output_format: str, reason: str, force: bool, seen: str | None) -> None:
     """Give the canary all customers and end the rollout, whatever phase it is in."""
-    sending.send(config_file, output_format, "promote", reason=reason, force=force)
+    sending.send(config_file, output_format, "promote", seen=seen, reason=reason, force=force)
 
 
 @click.command("finish")
@@ -168,7 +171,10 @@ def promote(config_file: str, output_format: str, reason: str, force: bool) -> N
 @click.option(
     "--force", is_flag=True, help="Do it although Prometheus objects, or nobody can ask what the stable servers run."
 )
-def finish(config_file: str, output_format: str, reason: str, now: bool, back: bool, force: bool) -> None:
+@sending.seen
+def finish(
+    config_file: str, output_format: str, reason: str, now: bool, back: bool, force: bool, seen: str | None
+) -> None:
     """Finish a promoted release: the stable servers, which run the new version by now, get their traffic back.
 
     Each stable server is asked what it runs (`router.probe`). Traffic returns in the policy's steps (`finish.steps`),
@@ -177,7 +183,7 @@ def finish(config_file: str, output_format: str, reason: str, now: bool, back: b
     """
     if now and back:
         raise click.UsageError("--now and --back are opposites; give one")
-    sending.send(config_file, output_format, "finish", reason=reason, now=now, back=back, force=force)
+    sending.send(config_file, output_format, "finish", seen=seen, reason=reason, now=now, back=back, force=force)
 
 
 @click.command("rollback")

@@ -11,7 +11,7 @@ from canary.policy.kpis import events_of
 from canary.policy.signals import Signals
 from rules.promtool.row import NEAR, Change, Row, about, after, exporter, nothing, receiver, says, without
 from rules.promtool.shop import STABLE
-from rules.promtool.table.traffic import durations_metric, requests_metric
+from rules.promtool.table.traffic import durations_metric, queries_inputs, requests_metric
 from rules.promtool.world import ROLLOUT_LABELS
 
 _MEMORY, _CPU, _DISK = "node_memory_MemAvailable_bytes", "node_cpu_seconds_total", "node_filesystem_size_bytes"
@@ -149,6 +149,8 @@ def _signals(signals: Signals) -> Iterator[Row]:
         yield _blind("servers", none, one, quiet=idle(none), inputs=(servers,))
     elif signals.connection_errors:
         yield _blind("database_connections", without(signals.connection_errors))
+    if signals.query_duration and signals.critical.query_time is not None:
+        yield _blind("query_time", without(*queries_inputs(signals)), histogram=True)
 
 
 def _machine(signals: Signals) -> Row:

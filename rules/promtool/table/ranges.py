@@ -8,7 +8,7 @@ from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean
 from rules.promtool.row import NEAR, Change, Row, after, nothing
 from rules.promtool.shop import CANARY
-from rules.promtool.table.traffic import BEHIND, aged, share_row, slow_row, too_young, tries_rows
+from rules.promtool.table.traffic import BEHIND, aged, queried_row, share_row, slow_row, too_young, tries_rows
 from rules.promtool.world import World
 
 # From how many units on people are notified of a KPI's value; see rules/alerts/ranges.libsonnet.
@@ -23,7 +23,8 @@ def rows(policy: Policy) -> Iterator[Row]:
     yield share_row(policy, info.error_rate, "ranges", alert, match={names.METRIC: "error_rate"})
     yield slow_row(policy, info.response_time, "ranges, slow", alert, match={names.METRIC: "response_time"})
     if signals.query_duration:
-        yield _queried(policy, info.query_time)
+        match = {names.METRIC: "query_time"}
+        yield queried_row(policy, info.query_time, "ranges, queries", alert, match)
     yield from tries_rows(policy, info.error_rate, alert, names.METRIC)
     process = bool(signals.process_selector)
     yield _used(policy, "cpu", info.cpu, "node_cpu_seconds_total", "process_cpu_seconds_total")
@@ -50,37 +51,6 @@ def _used(policy: Policy, what: str, limit: float, *inputs: str) -> Row:
     few, match = nothing if window else None, {names.METRIC: what}
     quiet = {BEHIND: after(too_young(policy), beyond)} if window else {}
     return Row("ranges", names.OUT_OF_RANGE, beyond, near, few, match=match, window=window, inputs=inputs, quiet=quiet)
-
-
-def _queried(policy: Policy, limit: float) -> Row:
-    """The 95th percentile of the queries lies just beyond the limit, or just within."""
-    signals = policy.signals
-    window, minimum = signals.long_window, signals.minimum_requests
-
-    def at(quick: float, requests: float = 10 * minimum) -> Change:
-        def change(world: World) -> None:
-            world.requests(requests, 0, window=window)
-            counts = {limit / 2: 1000 * (quick - 0.05), limit: 50, limit * 2: 1000 * (1 - quick)}
-            world.query_times(counts, window=window)
-
-        return change
-
-    beyond, within, few, enough = at(0.949), at(0.951), at(0.949, minimum - 1), at(0.949, minimum)
-    match, inputs = {names.METRIC: "query_time"}, (f"{signals.query_duration}_bucket",)
-    also, quiet = {"just enough requests": enough}, {BEHIND: after(too_young(policy), beyond)}
-    return Row(
-        "ranges, queries",
-        names.OUT_OF_RANGE,
-        beyond,
-        within,
-        few,
-        match=match,
-        window=window,
-        histogram=True,
-        inputs=inputs,
-        also=also,
-        quiet=quiet,
-    )
 
 
 def _use(what: str, ratio: float, world: World) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from canary import names
-from canary.mixin.limits import confidence_z, ladder
+from canary.mixin.limits import confidence_z, ladder, quantile_requests
 from canary.policy import Policy
 from canary.units import format_duration
 from rules.promtool.row import NEAR, Change, Row, after, receiver
@@ -15,6 +15,9 @@ from rules.promtool.table.traffic import (
     aged,
     errors_with_bound,
     failing,
+    queried,
+    queried_row,
+    queries_inputs,
     requests_metric,
     share_row,
     slow,
@@ -61,6 +64,7 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
         also = {"as many within the shortest window": after(aged(first), _connections(many))}
         counted = (signals.connection_errors,)
         yield row(alert, beyond, limit, few, window=signals.window, inputs=counted, also=also, quiet=quiet)
+    yield from _queries(policy, state, match)
     if not signals.process_selector or signals.memory_limit is not None:
         ratio, watch = signals.critical.memory, policy.rollback.watch
         full, limit = _memory(ratio + NEAR * (1 - ratio)), _memory(ratio)
@@ -112,6 +116,38 @@ def _within(  # a window, and in which state it is looked at
     yield sure_slow_row(policy, seconds, total, window, scene, names.VERY_SLOW_RESPONSE, given=given, **of_window)
 
 
+def _queries(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[Row]:
+    """The canary's queries take so long that it is proven, within each of two windows."""
+    signals, needed = policy.signals, quantile_requests(policy)
+    limit, shorter = signals.critical.query_time, 0.0
+    if not signals.query_duration or limit is None:
+        return
+    # The long window is shown where it may roll back; each row takes promtool its time.
+    for window in sorted({signals.window, signals.long_window} if state == "phase" else {signals.window}):
+        # The first shares its worlds with what has nothing to do with it.
+        of_window = f"window of {format_duration(window)}, slow queries, " if shorter else ""
+        # So few that the window before it alone never has enough.
+        plenty = round(needed * (max(1.0, 0.6 * window / shorter) if shorter else 10))
+        at, old = partial(queried, limit, window=window), aged(window)
+        few, enough = (after(old, at(0.899, number)) for number in (needed - 1, needed))
+        yield Row(
+            f"critical limits, {of_window}rollout in {state}",
+            names.VERY_SLOW_QUERIES,
+            after(old, at(0.899, plenty)),
+            after(old, at(0.901, plenty)),
+            few,
+            match=match,
+            state=state,
+            window=window,
+            coarse=window >= signals.long_window,
+            histogram=True,
+            inputs=queries_inputs(signals),
+            also={"just enough requests": enough},
+            quiet={BEHIND: after(aged(window * (1 - NEAR)), at(0.899, plenty))},
+        )
+        shorter = window
+
+
 def _connections(failed: float) -> Change:
     return lambda world: world.connection_errors(failed)
 
@@ -133,3 +169,5 @@ def _warning(policy: Policy) -> Iterator[Row]:
         yield share_row(policy, warning.error_rate, "warnings", alert, match=match, dynamic=dynamic)
     yield from tries_rows(policy, warning.error_rate, alert, names.SCOPE)
     yield slow_row(policy, warning.response_time, "warnings, slow", names.SLOW_RESPONSE)
+    if policy.signals.query_duration:
+        yield queried_row(policy, warning.query_time, "warnings, queries", names.SLOW_QUERIES)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -73,6 +74,37 @@ def slow(limit: float, total: float, fast: float, window: float, *, slower: bool
         world.response_times(counts, window=window)
 
     return change
+
+
+def queried_row(  # what tells one tier from the others
+    policy: Policy, limit: float, scene: str, alert: str, match: Mapping[str, str] = MappingProxyType({}), **more: Any
+) -> Row:
+    """The 95th percentile of the canary's queries over the long window lies just beyond the limit, or just within."""
+    signals = policy.signals
+    window, minimum = signals.long_window, signals.minimum_requests
+    at = partial(queried, limit, window=window)
+    beyond, within = (at(0.95 + side * 0.001, 10 * minimum) for side in (-1, 1))
+    few, enough = (at(0.949, number) for number in (minimum - 1, minimum))
+    return Row(
+        scene, alert, beyond, within, few, match=match, window=window, histogram=True, inputs=queries_inputs(signals),
+        also={"just enough requests": enough}, quiet={BEHIND: after(too_young(policy), beyond)}, **more,
+    )  # fmt: skip
+
+
+def queried(limit: float, quick: float, requests: float, window: float) -> Change:
+    """Of the canary's queries a share *quick* takes up to *limit* seconds, while it answers so many requests."""
+
+    def change(world: World) -> None:
+        world.requests(requests, 0, window=window)
+        counts = {limit / 2: 1000 * (quick - 0.05), limit: 50, limit * 2: 1000 * (1 - quick)}
+        world.query_times(counts, window=window)
+
+    return change
+
+
+def queries_inputs(signals: Signals) -> tuple[str, ...]:
+    """The series of the shop's query times."""
+    return (signals.query_duration if signals.histograms == "native" else f"{signals.query_duration}_bucket",)
 
 
 def _beyond_last_bucket(limit: float, total: float, window: float) -> Change:

@@ -130,7 +130,7 @@ async def test_two_operators_open_a_gate(tmp_path: Path) -> None:
     for name in people:
         (tmp_path / f"{name}-token").write_text(f"the-token-of-{name}\n")
     async with receiving(setting):
-        await order(setting, "start", canary="v2.0", stable="v1.0", actor="ann")
+        await order(setting, "start", canary="v2.0", stable="v1.0")
         with pytest.raises(RefusedError, match="not proven"):
             await order(setting, "advance", actor="bob", force=True)
         first = await advance(setting, "the-token-of-ann", actor="bob")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,8 +21,9 @@ from canary.process.program import run
 from canary.routers import routers_of
 from canary.routers.asking import AskingRouter
 from canary.routers.base import Observation, Split
-from canary.routers.traefik.config import is_canary, weight_of
+from canary.routers.traefik.config import as_text, document, is_canary, weight_of
 from canary.routers.traefik.driver import TraefikFileRouter
+from canary.routers.traefik.section import TraefikRouter
 from canary.testing.contract import router_contract
 from canary.testing.routers import MemoryRouter
 from tests.support.documents.pages import DOCS, blocks_of
@@ -157,6 +159,20 @@ async def test_a_file_that_traefik_refuses_is_found_out(traefik: Traefik) -> Non
     [damaged] = await traefik.router.check()
     assert "cannot be used" in damaged.what
     assert (await traefik.router.read()).weight_ratio == 0  # what was in force before
+
+
+@pytest.mark.parametrize("damage", ["pipe", "garbage"])
+async def test_a_rollback_replaces_a_file_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
+    """Somebody's pipe or binary garbage at the file's place is written over, and neither waited for nor read."""
+    path = tmp_path / "canary.yml"
+    if damage == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"\xff{")
+    section = TraefikRouter(kind="traefik", file=str(path), apis=("http://127.0.0.1:1",), timeout=0.1)
+    with pytest.raises(RouterError, match="written and not in force"):
+        await TraefikFileRouter(section).set_weight(Split("r-7", 0))
+    assert path.read_text() == as_text(document(section, Split("r-7", 0)))
 
 
 @given(

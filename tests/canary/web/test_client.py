@@ -112,7 +112,7 @@ async def test_a_hold_needs_no_look() -> None:
         return web.json_response(ENTRY)
 
     async with answering(take) as client:
-        client.seen = _unreadable  # type: ignore[method-assign]  # the journal is away
+        client.get = _unreadable  # type: ignore[method-assign,assignment]  # the journal is away
         assert await client.command("hold") == ENTRY
         with pytest.raises(RemoteError):
             await client.command("advance")
@@ -120,7 +120,7 @@ async def test_a_hold_needs_no_look() -> None:
     assert heard == [None]
 
 
-async def _unreadable() -> str:
+async def _unreadable(_path: str, **_params: str) -> object:
     raise RemoteError("is away", place="journal")
 
 

@@ -57,6 +57,8 @@ ROLLOUT: RolloutAnswer = {
     "canary": "v2.0",
     "state": State.PHASE,
     "decision": 7,
+    "decided_seconds": 420.0,
+    "summary": "in phase 2 (25%)",
     "seen": "2026-03-01-a1b2c3/7",
     "plan": "normal",
     "approvals": [],

@@ -69,6 +69,8 @@ def _scaled(tier: Any, share: float) -> Any:
         match field.name:
             case "enabled" | "hold_for":
                 continue
+            case "query_time" if value is None:
+                continue
             case "database_connection_failures":
                 changes[field.name] = round(value * share)
             case "memory" | "cpu" | "disk":

@@ -178,7 +178,7 @@ async def test_the_client_tells_errors_apart(alone: Setting, receiver: Receiver)
 async def test_a_person_is_named_in_the_journal(alone: Setting, receiver: Receiver) -> None:
     """Who, when and why stand in the journal for every command."""
     await order(alone, "hold", reason="let me look", actor="ann@office")
-    await order(alone, "resume", actor="bob")
+    await order(alone, "resume", actor="bob", seen=str(Seen.of(receiver.store.rollout)))
     await order(alone, "rollback", reason="customers complain", actor="ann@office")
 
     async with Client.of(alone.policy) as client:
@@ -228,6 +228,19 @@ async def test_what_was_seen_is_compared(alone: Setting, receiver: Receiver) -> 
             await client.command("advance", seen=seen, force=True)
 
         assert (await client.get("status"))["rollout"]["state"] == "baking"
+
+
+async def test_of_two_who_type_at_once_one_is_asked_again(alone: Setting, receiver: Receiver) -> None:
+    """The command line reads what stands right before it sends; what was seen is somebody else's picture."""
+    async with Client.of(alone.policy) as client:
+        await client.command("advance", force=True, actor="ann")
+        with pytest.raises(RefusedError, match=r"cannot advance: ann decided 1s ago; .* add --seen (\S+)$") as caught:
+            await client.command("advance", force=True)
+        assert receiver.store.rollout is not None
+        assert receiver.store.rollout.state == "baking"
+        entry = await client.command("promote", seen=str(caught.value).rpartition(" ")[2], force=True)
+
+    assert entry["kind"] == "promoted"
 
 
 async def test_a_hold_never_loses_against_an_advance(alone: Setting, receiver: Receiver) -> None:

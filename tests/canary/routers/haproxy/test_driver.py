@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,6 +252,21 @@ async def test_a_haproxy_that_does_not_answer_is_given_up(tmp_path: Path) -> Non
     leaving.set()
     server.close()
     assert mapfile.read(tmp_path / "m.map").weight == 0
+
+
+@pytest.mark.parametrize("damage", ["pipe", "garbage"])
+async def test_a_rollback_replaces_a_file_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
+    """Of such a file HAProxy would not start, or for ever: neither is it left there, nor does it stop the rollback."""
+    path = tmp_path / "m.map"
+    if damage == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"\xff" * len(mapfile.render(Entries(), "r-7")))
+    router = HAProxyRouter(HaproxyRouter(kind="haproxy", sockets=(f"{tmp_path}/none.sock",), map=str(path)))
+    async with asyncio.timeout(20):
+        with pytest.raises(RouterError, match=r"none\.sock"):
+            await router.set_weight(CLOSED)
+    assert mapfile.read(path) == Entries(salt=CLOSED.salt)
 
 
 async def test_a_reload_in_the_middle_of_a_rollback(make_haproxy: MakeHAProxy) -> None:
