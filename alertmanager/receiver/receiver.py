@@ -95,7 +95,7 @@ class Receiver:
         deciding = Deciding.of(self.plans, base, outside)
         self.timer, self.watchdog = deciding.timer, deciding.watchdog
         self.handler, self.poller, self.promoter = deciding.handler, deciding.poller, deciding.promoter
-        self.deadlines, self.freezes = deciding.deadlines, deciding.freezes
+        self.deadlines, self.freezes, self._pauses = deciding.deadlines, deciding.freezes, deciding.pauses
 
         self.reconciler = Reconciler(policy, self.store, effects, self.metrics, base.clock, confirmations)
         self.inspector = Inspector(self.plans, outside.session, outside.prometheus, effects)
@@ -171,6 +171,7 @@ class Receiver:
             "promoter": self.promoter.run,
             "finisher": self.finisher.run,
             "deadlines": self.deadlines.run,
+            "pauses": self._pauses.run,
             "timer": self.timer.run,
             "clock": ClockSteps(self.store, self._clock).run,
             "outbox": self.outbox.run,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import FiniteFloat, TypeAdapter
+
 from canary import files
 from canary.logs import Log
 from exporter.publish.counters import Series
@@ -19,6 +21,9 @@ _FORMAT = 1
 """Raised when the file's meaning changes: another version's file is not continued."""
 _MOST_BYTES = 64 * 1024**2
 """Counters by version and currency take kilobytes; what is larger is not ours."""
+
+_COUNTERS = TypeAdapter(list[tuple[str, str, str, int]])
+_SINCE = TypeAdapter(FiniteFloat)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,9 @@ class StateFile:
             if data["format"] != _FORMAT or data["identity"] != self._identity:
                 self._log.warn("state file is of another shop; counters restart", file=self._path)
                 return None
-            values = {Series(*series): int(amount) for *series, amount in data["counters"]}
-            return Remembered(float(data["since"]), values)
+            counters = _COUNTERS.validate_python(data["counters"])
+            values = {Series(metric, version, label): amount for metric, version, label, amount in counters}
+            return Remembered(_SINCE.validate_python(data["since"]), values)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

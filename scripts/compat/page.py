@@ -21,6 +21,10 @@ make compat PROGRAMS=~/programs
 rolls back, and a healthy release to its end, `canary finish` included. A program that is not named next to a line came
 from Debian 12. What a program says when it fails is replaced by what was found to be wrong, once somebody has looked.
 
+Prometheus 3 leaves the left edge of a window out. In promtool's world, where scrapes stand exactly on that edge, a
+window has one sample fewer than in Prometheus 2, and a count that is only just large enough is not. In a real
+Prometheus scrapes stand anywhere within the window, and both versions see the same.
+
 | program | version | what was run | when | result |
 |---|---|---|---|---|
 """

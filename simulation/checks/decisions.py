@@ -30,6 +30,7 @@ class Decisions(Promises):
         """An entry has been appended to what was *before*."""
         machine = MACHINE.get()
         if machine is None or just_woken(machine):
+            self._heard_nothing(entry, machine)
             return
         self._seen(entry, before)
         match entry:
@@ -51,6 +52,20 @@ class Decisions(Promises):
                 self._complete(entry)
             case _:
                 pass
+
+    def _heard_nothing(self, entry: Entry, machine: Machine | None) -> None:
+        """What a receiver decides when it wakes was due before it was stopped, or is no silence."""
+        watchdog = self.policy.receiver.watchdog
+        if machine is None or not isinstance(entry, RollbackDecided | Held) or entry.cause != Cause.WATCHDOG:
+            return
+        then_seconds = watchdog.then if isinstance(entry, RollbackDecided) else 0.0
+        stopped_at = moment() if machine.paused_at is None else machine.paused_at
+        silence = stopped_at - self.truth.heard.get(machine.name, float("-inf"))
+        if silence < (watchdog.timeout + then_seconds) * RATE - IN_FLIGHT_SECONDS:
+            self.fail(
+                "what a stopped receiver did not hear is no silence",
+                f"{entry.label}: {silence:.1f}s without a heartbeat when it was stopped",
+            )
 
     def acted(self, entry: RollbackDecided, machine: Machine) -> None:
         """A receiver acts upon a decision that the journal has not taken."""

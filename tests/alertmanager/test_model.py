@@ -6,6 +6,7 @@ and what Prometheus says are the test's.
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
+from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, undelivered
@@ -123,7 +125,8 @@ class Machine(RuleBasedStateMachine):
         """The receiver dies and comes back; only the journal is left."""
         self.store = RolloutStore(Journal(self.engine, SERVICE), self.clock)
         leader = FileLeader(None, self.clock)
-        self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock)
+        pauses = Pauses(self.store, self.clock, asks_seconds=0, longest_seconds=math.inf)
+        self.watchdog = Watchdog(self.policy.receiver.watchdog, self.clock, pauses)
         self.store.listen(self.watchdog.notice)
         timer = PhaseTimer(self.store, leader, self.clock)
         plans = Plans(self.policy)
@@ -140,7 +143,7 @@ class Machine(RuleBasedStateMachine):
             undelivered=lambda: undelivered(None, ""),
         )
         self.handler = AlertHandler(plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
-        self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes)
+        self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes, pauses)
         metrics = Metrics(CollectorRegistry(), SERVICE)
         effects, trust = make_effects(self.store, leader), Trust(self.policy, self.store, dict)
         servers = departure(plans, self.store, effects)

@@ -32,7 +32,8 @@ _OTHER = {">": ">=", ">=": ">", "<": "<=", "<=": "<", "==": "!=", "!=": "=="}
 # Changes that change nothing: what stands in them only guards a division, or never binds with these numbers.
 _HARMLESS = (
     re.compile(r"> 0\)"),  # a division by zero is NaN or infinite, and fails every comparison of a ratio
-    re.compile(r", 0\.5\)\)"),  # the lowest quantile, which is reached by a handful of requests only
+    # The lowest quantile, which is reached by a handful of requests only, and what there is without any.
+    re.compile(r", 0\.5\) > 0\) or vector\(0\)"),
     re.compile(r", 0\)"),  # a variance is never negative but by rounding
     re.compile(r"\b0 \*"),  # zeros for versions without errors
     re.compile(r"^vector\(1\)$"),  # the heartbeat's value says nothing

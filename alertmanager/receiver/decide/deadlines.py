@@ -1,7 +1,8 @@
 """What happens because time passes: countdowns end, the heartbeat stays away, phases last too long.
 
 All of it is measured by ages (`canary.rollout.ages`), never by comparing moments of the wall clock: set forward, it
-would end a countdown in which a person may still cancel; set back, it would never end one.
+would end a countdown in which a person may still cancel; set back, it would never end one. Time in which this process
+was stopped does not count: nobody could be heard in it (`alertmanager.receiver.decide.pauses`).
 
 Only the leader looks, so that two receivers do not decide the same twice. When nobody can tell who leads, because the
 journal's database does not answer, what lowers traffic does not wait for it: a canary that nobody watches any more is
@@ -13,6 +14,7 @@ one would not know: it waits until it does.
 from collections.abc import Awaitable, Callable
 
 from alertmanager.receiver.decide.freezes import Freezes
+from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
@@ -38,7 +40,14 @@ class Deadlines:
     """Looks at the clock once a second."""
 
     def __init__(
-        self, plans: Plans, store: RolloutStore, watchdog: Watchdog, leader: Leader, clock: Clock, freezes: Freezes
+        self,
+        plans: Plans,
+        store: RolloutStore,
+        watchdog: Watchdog,
+        leader: Leader,
+        clock: Clock,
+        freezes: Freezes,
+        pauses: Pauses,
     ) -> None:
         self._plans = plans
         self._store = store
@@ -46,6 +55,7 @@ class Deadlines:
         self._leader = leader
         self._clock = clock
         self._freezes = freezes
+        self._pauses = pauses
         self._frozen_at: float | None = None
         self._ages = Ages(clock)
         self._wake_up = WakeUp(clock)
@@ -89,7 +99,7 @@ class Deadlines:
         rollout = self._store.rollout
         if rollout is None or rollout.held is None or rollout.countdown_seconds is None:
             return
-        if self._ages.seconds(rollout.held) < rollout.countdown_seconds:
+        if self._pauses.awake_seconds(self._ages.seconds(rollout.held)) < rollout.countdown_seconds:
             return
         command = RollBack(
             actor="receiver",
@@ -127,7 +137,11 @@ class Deadlines:
         since = rollout.resumed or rollout.phase_began
         if self._freezes.active:
             self._frozen_at = self._clock.monotonic()
-        if limit is None or since is None or self._thawed_seconds(self._ages.seconds(since)) <= limit:
+        if (
+            limit is None
+            or since is None
+            or self._thawed_seconds(self._pauses.awake_seconds(self._ages.seconds(since))) <= limit
+        ):
             return
         reason = f"phase {rollout.phase + 1} was not allowed to end within {format_duration(limit)}"
         if self._plans.of(rollout).rollback.dry_run:

@@ -16,6 +16,7 @@ from alertmanager.receiver.decide.alerts.objections import Objections
 from alertmanager.receiver.decide.alerts.silences import HeldBack
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
+from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.promotion import gate
 from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
@@ -27,6 +28,9 @@ from canary.prometheus import Alertmanager, Prometheus, ServiceAlerts
 from canary.rollout.plan.plans import Plans
 from canary.rollout.store.store import RolloutStore
 from canary.timing.clock import Clock
+
+# After a pause: one look that was under way when it began and may fail, and one that is answered.
+_ASKED_LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,15 @@ class Deciding:
     poller: AlertPoller
     deadlines: Deadlines
     freezes: Freezes
+    pauses: Pauses
 
     @classmethod
     def of(cls, plans: Plans, base: Base, outside: Outside) -> Self:
         """As the policy describes them; the watchdog listens to the journal from now on."""
         store, leader, clock, policy = base.store, base.leader, base.clock, plans.file
         timer = PhaseTimer(store, leader, clock)
-        watchdog = Watchdog(policy.receiver.watchdog, clock)
+        pauses = Pauses(store, clock, asks_seconds=_ASKED_LOOKS * policy.receiver.poll)
+        watchdog = Watchdog(policy.receiver.watchdog, clock, pauses)
         store.listen(watchdog.notice)
         held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service, watchdog=watchdog)
         objections = Objections(outside.alerts, held_back, plans, Evidence(outside.prometheus, plans), clock)
@@ -101,5 +107,6 @@ class Deciding:
             blind=lambda: store.rollout is not None and watchdog.blind(store.rollout),
             on_complete=promoter.complete,
         )
-        deadlines = Deadlines(plans, store, watchdog, leader, clock, freezes)
-        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines, freezes)
+        deadlines = Deadlines(plans, store, watchdog, leader, clock, freezes, pauses)
+        pauses.listen(poller.wake_up.set)
+        return cls(timer, watchdog, objections, promoter, handler, poller, deadlines, freezes, pauses)

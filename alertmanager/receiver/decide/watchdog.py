@@ -3,7 +3,8 @@
 `CanaryWatchdog` always fires, and Alertmanager repeats it. As long as it comes, an alert about the canary would come
 too; its silence means that nobody would roll back. Silence is measured by the monotonic clock, for it rolls back in the
 end: by the wall clock, a machine that was set forward, or had slept, took a heartbeat of three seconds ago for one of
-fifteen minutes ago, and a healthy canary fell.
+fifteen minutes ago, and a healthy canary fell. Time in which this process itself was stopped is no silence
+(`alertmanager.receiver.decide.pauses`).
 
 Whoever silences everything of a service silences the heartbeat with it, and means people. Once, such a silence held a
 healthy canary and rolled it back ten minutes later. So before its silence is held against Alertmanager, that is asked
@@ -14,6 +15,7 @@ look.
 from datetime import datetime
 from typing import Literal
 
+from alertmanager.receiver.decide.pauses import Pauses
 from canary.policy.release import Watchdog as Section
 from canary.rollout.entries import Entry, Started
 from canary.rollout.kinds import Cause
@@ -31,10 +33,11 @@ class Watchdog:
         heard_at: when, by the wall clock, for people to read; None when this process has not heard it yet.
     """
 
-    def __init__(self, section: Section, clock: Clock) -> None:
+    def __init__(self, section: Section, clock: Clock, pauses: Pauses) -> None:
         self.heard_at: datetime | None = None
         self._section = section
         self._clock = clock
+        self._pauses = pauses
         # Before this process began nothing could be heard, so that no silence is longer than it has run.
         self._silent_since = clock.monotonic()
 
@@ -58,8 +61,8 @@ class Watchdog:
             self._silent_since = self._clock.monotonic()
 
     def silence_seconds(self) -> float:
-        """How long the heartbeat has been away."""
-        return self._clock.monotonic() - self._silent_since
+        """How long the heartbeat has been away, as far as this process could have heard it."""
+        return self._pauses.awake_seconds(self._clock.monotonic() - self._silent_since)
 
     def blind(self, rollout: Rollout) -> bool:
         """Whether the rollout, or the finish of one, flies blind."""

@@ -25,8 +25,22 @@ def test_another_shops_file_is_not_continued(tmp_path: Path) -> None:
     assert StateFile(tmp_path / "state.json", "other").read() is None
 
 
+_OURS = '{"format": 1, "identity": "shop", '
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[1]", '{"format": 9}', '{"format": 1, "identity": "shop", "since": "x"}']
+    "content",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"format": 9}',
+        _OURS + '"since": "x", "counters": []}',
+        _OURS + '"since": NaN, "counters": []}',
+        _OURS + '"since": 1e999, "counters": []}',
+        _OURS + '"since": 1, "counters": [["m", "v", "", 1e999]]}',
+        _OURS + '"since": 1, "counters": [["m", 7, null, 1]]}',
+    ],
 )
 def test_a_damaged_file_is_no_obstacle(tmp_path: Path, content: str) -> None:
     """A file that cannot be understood means restarting."""

@@ -1,6 +1,7 @@
 """The receiver's deciding parts on a test's clock, with a journal in memory: what alerts, time and people lead to."""
 
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
@@ -14,6 +15,7 @@ from alertmanager.receiver.decide.alerts.alerthandler import AlertHandler
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.deadlines import Deadlines
 from alertmanager.receiver.decide.freezes import Freezes
+from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, undelivered
@@ -59,7 +61,9 @@ class Deciding:
         self.store = RolloutStore(journal, self.clock)
         self.leader = leader = MemoryLead()
         self.timer = PhaseTimer(self.store, leader, self.clock)
-        self.watchdog = Watchdog(policy.receiver.watchdog, self.clock)
+        # Tests let minutes pass at once; what a pause is has tests of its own.
+        pauses = Pauses(self.store, self.clock, asks_seconds=0, longest_seconds=math.inf)
+        self.watchdog = Watchdog(policy.receiver.watchdog, self.clock, pauses)
         self.store.listen(self.watchdog.notice)
         self.plans = Plans(policy)
         self.freezes = Freezes(policy.receiver.freeze, self.store, self.clock)
@@ -75,7 +79,7 @@ class Deciding:
             undelivered=lambda: undelivered(self.silence, ""),
         )
         self.handler = AlertHandler(self.plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
-        self.deadlines = Deadlines(self.plans, self.store, self.watchdog, leader, self.clock, self.freezes)
+        self.deadlines = Deadlines(self.plans, self.store, self.watchdog, leader, self.clock, self.freezes, pauses)
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, SERVICE)
         self.registry.register(Gauges(SERVICE, lambda: Snapshot(rollout=self.store.rollout)))

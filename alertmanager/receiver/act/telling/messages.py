@@ -36,6 +36,7 @@ _RECORDS = {
     "gate": "hold",
     "router": "hold",
     "clock": "hold",
+    "pause": "hold",
     "silence": "hold",
     "schedule": "start",
 }
@@ -257,6 +258,9 @@ def _record_parts(entry: Recorded, rollout: Rollout) -> tuple[str, str, Tone]:
             return f"the scheduled start of {version} was refused", "Fix it, then `canary start`.", Tone.FAILURE
         case "clock":
             return f"the receiver's clock was set while {rollout.canary} runs", "Look after its time server.", Tone.INFO
+        case "pause":
+            todo = "Find out what stopped it: a paused virtual machine, a sleeping host, a signal."
+            return f"the receiver was stopped while {rollout.canary} runs", todo, Tone.WARNING
         case "router":
             return f"a router of canary {rollout.canary} was restored", "Find out why it lost its weight.", Tone.WARNING
         case _:

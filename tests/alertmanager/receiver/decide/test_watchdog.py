@@ -1,17 +1,22 @@
 """The heartbeat's silence: how long it is, and what it asks for."""
 
 import dataclasses
+import math
 from datetime import UTC, datetime
 
 import pytest
 
+from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.watchdog import Watchdog
 from canary.policy.release import Watchdog as Section
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
+from canary.rollout.store.store import RolloutStore
+from canary.testing.journal import MemoryJournal, Table
 from tests.support.clock import FakeClock
 from tests.support.receiving.entries import started
+from tests.support.receiving.receiver import SERVICE
 
 MOMENT = datetime(2026, 3, 3, 12, tzinfo=UTC)
 SECTION = Section(timeout=180, then=600, action="rollback", up_to=0.1)
@@ -29,10 +34,16 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+def listening(clock: FakeClock, section: Section = SECTION) -> Watchdog:
+    """A watchdog of a receiver that is never stopped, however far a test moves its clock."""
+    store = RolloutStore(MemoryJournal(Table(), SERVICE), clock)
+    return Watchdog(section, clock, Pauses(store, clock, asks_seconds=0, longest_seconds=math.inf))
+
+
 @pytest.fixture
 def watchdog(clock: FakeClock) -> Watchdog:
     """A receiver that has just started to listen."""
-    return Watchdog(SECTION, clock)
+    return listening(clock)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +76,7 @@ def test_silence_holds_and_then_rolls_back(
 )
 def test_many_customers_are_not_moved_blindly(clock: FakeClock, section: Section, traffic: float) -> None:
     """Where the policy says so, or above the share that it names, silence holds and never rolls back."""
-    watchdog = Watchdog(section, clock)
+    watchdog = listening(clock, section)
     clock.advance(100_000)
 
     assert watchdog.verdict(rollout(traffic=(traffic, 1.0))) == "hold"
