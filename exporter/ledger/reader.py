@@ -25,14 +25,13 @@ from canary.errors import (
 )
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
-from exporter.source.columns.kinds import Kind
 from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Parameters, offset_seconds
 from exporter.source.routed import LEFT_OUT, Pairs, UnitVersions, version_of
 from exporter.source.sources import ROWS_UNIT, single_rows
-from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, no_times
+from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, held_by, no_times
 
 _OFFSET_MARGIN_SECONDS = 3600
 """Texts may be off by an hour more than the newest ones: summer time."""
@@ -187,9 +186,8 @@ class StreamReader:
         self._fitted, self._careful = True, careful
 
     def _no_times(self, kind: str) -> DatabaseSchemaError:
-        held = Kind.NUMBER if kind in ("integer", "real") else Kind.TEXT
         place = f"database.events.{self.stream.event}"
-        return no_times(place, "its time", held.value, numbered=self.stream.dialect.units_per_second > 0)
+        return no_times(place, "its time", held_by(kind), numbered=self.stream.dialect.units_per_second > 0)
 
     @property
     def _most(self) -> float:

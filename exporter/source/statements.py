@@ -193,10 +193,9 @@ class Statements:
         if self._database != "sqlite":
             return sa.select(*_literal("", "text"), self.dialect.epoch(moment).is_not(None)).distinct()
         kind: Column = sa.func.typeof(moment)
-        numbers = kind.in_(_literal("integer", "real"))
-        legible: Column = (
-            numbers if self._event.time_unit else sa.and_(~numbers, sa.func.julianday(moment).is_not(None))
-        )
+        numbers, texts = kind.in_(_literal("integer", "real")), kind.in_(_literal("text"))
+        # SQLite makes a moment of bytes too, but compares them as later than every text: they are in no bucket.
+        legible: Column = numbers if self._event.time_unit else sa.and_(texts, sa.func.julianday(moment).is_not(None))
         ending: Column = sa.cast(sa.func.substr(moment, -6), sa.LargeBinary)
         return sa.select(ending, kind, legible).distinct()
 

@@ -48,6 +48,8 @@ _WHOLE_READS = 12
 
 _ONLY_TIMES = ("postgresql", "clickhouse")
 """These databases compare a text with no time; the others read it as one."""
+_BYTES = "bytes"
+"""What SQLite keeps as a BLOB."""
 _NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY, Kind.UUID, Kind.OTHER)
 """What no database takes for a moment: other things are times of day, ranges, lists, JSON."""
 
@@ -270,6 +272,13 @@ class _Builder:
         return self._database.name == "sqlite" or self._kinds.get(time) is Kind.TEXT
 
 
+def held_by(storage: str) -> str:
+    """What a column holds, in words, by SQLite's class of a value in it."""
+    if storage in ("integer", "real"):
+        return Kind.NUMBER.value
+    return _BYTES if storage == "blob" else Kind.TEXT.value
+
+
 def no_times(place: str, column: str | None, kind: str, *, numbered: bool) -> DatabaseSchemaError:
     """What is wrong with a column that is mapped as a time and holds none, and what to write instead.
 
@@ -279,11 +288,13 @@ def no_times(place: str, column: str | None, kind: str, *, numbered: bool) -> Da
         kind: what it holds, in words.
         numbered: whether the policy says that it holds numbers.
     """
+    what = "times"
     if numbered:
         what, remedy = "numbers (time_unit)", "remove time_unit, or name the column with the numbers"
     elif kind == Kind.NUMBER.value:
-        what, remedy = "times", "say in which unit they count: `time_unit: seconds`, or milliseconds, microseconds"
+        remedy = "say in which unit they count: `time_unit: seconds`, or milliseconds, microseconds"
+    elif kind == _BYTES:
+        remedy = "give `sql:` with a SELECT that reads them as texts: `CAST(created_at AS TEXT) AS created_at`"
     else:
-        what = "times"
         remedy = "give `sql:` with a SELECT that turns them into times (a text such as 24.12.2026 into 2026-12-24)"
     return DatabaseSchemaError(f"expected {what}, {column} holds {kind}", place=place, remedy=remedy)

@@ -242,6 +242,25 @@ async def test_numbers_without_a_unit_are_refused(data: ShopData, clock: FakeClo
         assert ("conversion_rate", "v1.0") not in kpis(refresher)
 
 
+async def test_times_kept_as_bytes_are_told(lite: ShopData, clock: FakeClock) -> None:
+    """SQLite finds them in no range of texts: one costs its row and is counted, and of many the event says so."""
+    await fill(lite, clock.now(), 20)
+    blob = "UPDATE visits SET created_at = CAST(created_at AS BLOB)"
+    await lite.run(sa.text(f"{blob} WHERE id = (SELECT max(id) FROM visits)"))
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await settle(refresher, clock)
+        assert refresher.snapshot.errors == {"odd_time": 1}
+
+    await lite.run(sa.text(blob))
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await refresher.refresh()
+        fault = next(feed.fault for feed in refresher.feeds if feed.stream.event == "visits")
+
+        assert isinstance(fault, DatabaseSchemaError)
+        assert "holds bytes" in fault.what
+        assert "AS TEXT" in fault.remedy
+
+
 @pytest.mark.parametrize("text", ["24.12.2026 10:00", "12/24/2026", "yesterday", ""])
 async def test_texts_that_are_no_times_are_refused(lite: ShopData, clock: FakeClock, text: str) -> None:
     """SQLite and MariaDB read them as nothing at all; the event says what to write instead."""

@@ -14,7 +14,7 @@ from exporter.source.columns.values import id_number, shape, to_number
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of
-from exporter.source.streams import Stream, fitted, no_times, streams_of
+from exporter.source.streams import Stream, fitted, held_by, no_times, streams_of
 
 _NEWEST = 1_000
 """Rows that are looked at of each event: some pages, which the key's index finds."""
@@ -101,8 +101,8 @@ async def _understood(
     written = await session.rows(stream.newest_times) if rows and stream.newest_times is not None else []
     # SQLite makes a moment of any number, as of a Julian day; the exporter takes none without its unit.
     if (untimed and len(untimed) == len(rows)) or (written and not any(legible for _, _, legible in written)):
-        number = "numbers" if written and written[0][1] in ("integer", "real") else "texts"
-        error = no_times(f"{at}.time", "its column", number, numbered=stream.dialect.units_per_second > 0)
+        held = held_by(written[0][1] if written else "")
+        error = no_times(f"{at}.time", "its column", held, numbered=stream.dialect.units_per_second > 0)
         yield failed(place, f"{error.place}: {error.what}", error.remedy)
     elif untimed:
         what = f"{at}.time: {len(untimed)} of the newest {len(rows)} rows have no time that can be read"
