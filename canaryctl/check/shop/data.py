@@ -20,6 +20,7 @@ from canary.policy.orders import Event
 from canary.policy.reading.document import Document, Location
 from canary.timing.clock import Clock
 from canary.units import format_duration, format_ratio
+from canaryctl.check.shop.consistency import KnownIds, known_ids, worse_versions
 from canaryctl.check.shop.floors import near_floors
 from canaryctl.check.shop.newest import (
     FARTHEST_ZONE_SECONDS,
@@ -30,8 +31,8 @@ from canaryctl.check.shop.newest import (
     VERSION,
     NewestRows,
     Where,
-    first_stream,
     newest_rows,
+    shown,
 )
 from canaryctl.check.shop.plans import expensive
 from exporter.source.columns.values import id_number
@@ -40,8 +41,6 @@ from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of
 from exporter.source.streams import fitted, streams_of
 
-_PARENTS = 20_000
-"""Parents among which those of the newest rows are looked for."""
 _AHEAD_SECONDS = 600
 """A shop's clock may be ahead of ours; what is further ahead is in another zone, or no time of an event."""
 _QUIET = 10
@@ -87,7 +86,9 @@ async def check_data(
             continue
         odd = list(_odd(policy, one, now))
         findings += odd or [ok(where(("database", "events", name)), _seen(one, now))]
-    findings += [finding async for finding in _joined(policy, session, looked)]
+    there = await known_ids(policy, session, looked)
+    findings += _joined(policy, looked, there)
+    findings += worse_versions(policy, looked, there, now)
     findings += [finding async for finding in _planned(policy, session, looked, now)]
     return findings
 
@@ -167,7 +168,7 @@ def _outcomes(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     named = {*event.succeeded, *event.failed, *event.pending}
     patience = policy.evidence.pending_timeout
     old = [
-        "NULL" if row[OUTCOME] is None else _text(row[OUTCOME])
+        "NULL" if row[OUTCOME] is None else shown(row[OUTCOME])
         for row, moment in zip(one.rows, one.moments, strict=True)
         if now - moment > patience
     ]
@@ -213,7 +214,7 @@ def _versions(policy: Policy, one: NewestRows) -> Iterator[Finding]:
         what = f"{share} of the newest {len(one.rows)} rows name no version, expected at most {format_ratio(limit)}"
         remedy = "map `version`, or `database.assignments`; such rows are in no verdict, and so many hold a rollout"
         yield warning(one.at("version"), what, remedy)
-    versions = {_text(row[VERSION]) for row in one.rows if row[VERSION] is not None}
+    versions = {shown(row[VERSION]) for row in one.rows if row[VERSION] is not None}
     if len(versions) > _MOST_VERSIONS:
         what = f"{len(versions)} versions in {len(one.rows)} rows: {one.event.version} is no version of the shop"
         yield warning(
@@ -223,7 +224,7 @@ def _versions(policy: Policy, one: NewestRows) -> Iterator[Finding]:
 
 def _seen(one: NewestRows, now: float) -> str:
     """What was looked at, where nothing was odd about it."""
-    versions = Counter("unknown" if row[VERSION] is None else _text(row[VERSION]) for row in one.rows)
+    versions = Counter("unknown" if row[VERSION] is None else shown(row[VERSION]) for row in one.rows)
     listed = ", ".join(f"{version} ({count})" for version, count in versions.most_common(5))
     age = _lasting(max(0.0, now - max(one.moments))) if one.moments else "no time"
     text = f"newest {len(one.rows)} rows: the last {age} ago, versions {listed}"
@@ -234,27 +235,22 @@ def _seen(one: NewestRows, now: float) -> str:
 
 
 def _class(event: Event, outcome: object) -> str:
-    text = None if outcome is None else _text(outcome)
+    text = None if outcome is None else shown(outcome)
     for name, values in (("succeeded", event.succeeded), ("failed", event.failed), ("pending", event.pending)):
         if text in values:
             return name
     return "unknown"
 
 
-async def _joined(policy: Policy, session: Session, looked: dict[str, NewestRows]) -> AsyncIterator[Finding]:
+def _joined(policy: Policy, looked: dict[str, NewestRows], there: dict[str, KnownIds]) -> Iterator[Finding]:
     """Whether the newest rows find the rows that they come from; that none does, `canary check` says by itself."""
     for name, one in looked.items():
-        for number, (parent, column) in enumerate(parents_of(policy.database.events, name)):
-            named = [
-                id_number(row[FIRST_PARENT + number]) for row in one.rows if row[FIRST_PARENT + number] is not None
-            ]
-            if parent not in looked or len(named) < _FEW:
+        for number, (parent, column) in enumerate(parents_of(policy.database.events, name), FIRST_PARENT):
+            named = [row[number] for row in one.rows if row[number] is not None]
+            if parent not in there or len(named) < _FEW:
                 continue
-            statement = (await first_stream(policy, session, parent)).sample
-            parents = await session.rows(statement, {"count": _PARENTS})
-            there = {id_number(row[0]) for row in parents}
-            unfound = sum(key not in there for key in named)
-            if unfound == len(named) or len(parents) == _PARENTS or unfound <= _UNFOUND * len(named):
+            unfound = sum(there[parent].lacks(key) is True for key in named)
+            if unfound == len(named) or unfound <= _UNFOUND * len(named):
                 continue
             share = _share(unfound, named)
             what = f"{share} of the newest rows name a row of {parent} ({column}) that is not there"
@@ -290,10 +286,6 @@ async def _planned(
 
 def _share(count: int, of: Collection[object]) -> str:
     return format_ratio(round(count / len(of), 3))
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _lasting(seconds: float) -> str:

@@ -56,6 +56,11 @@ class NewestRows:
         return self.where(("database", "events", self.name, key))
 
 
+def shown(value: object) -> str:
+    """A version or an outcome as text; a driver may hand it over as bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 async def newest_rows(
     policy: Policy, session: Session, name: str, event: Event, where: Where, now: float
 ) -> NewestRows:
