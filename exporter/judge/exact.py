@@ -201,7 +201,7 @@ def plan_of(policy: Policy, rollout: Rollout) -> Plan:
     return Plan(
         tuple(PlannedPhase(weight, seconds) for weight, seconds in phases),
         when_proven=any(phase.advance == "when_proven" for phase in policy.phases),
-        gated=any(phase.gate == "manual" for phase in policy.phases),
+        gated=any(phase.gate is not None for phase in policy.phases),
     )
 
 

@@ -1,6 +1,9 @@
 """The documentation as a site: every page has its place, and links lead where the pages are."""
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +104,48 @@ def test_what_builds_the_site_is_installed_by_its_hashes() -> None:
     assert "mkdocs-material==" in text
     assert "mike==" in text
     assert text.count("==") <= text.count("--hash=sha256:")
+
+
+_MIKE = """\
+#!/bin/sh
+echo "$*" >>said
+"""
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A repository whose site has version 1.2 as the latest, and a mike that writes down what it is told."""
+    for folder in ("scripts", "requirements", ".venv-docs/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "docs", tmp_path / "scripts")
+    (tmp_path / "requirements" / "docs.txt").touch()
+    (tmp_path / ".venv-docs" / ".installed").touch()
+    (tmp_path / ".venv-docs" / "bin" / "mike").write_text(_MIKE)
+    (tmp_path / ".venv-docs" / "bin" / "mike").chmod(0o755)
+    (tmp_path / "latest").symlink_to("1.2")
+    (tmp_path / "versions.json").write_text(json.dumps([{"version": "dev"}, {"version": "1.2"}], indent=2))
+    who = ("-c", "user.name=a", "-c", "user.email=a@localhost")
+    for words in (
+        ("init", "-q", "-b", "gh-pages"),
+        ("add", "latest", "versions.json"),
+        (*who, "commit", "-qm", "versions"),
+    ):
+        subprocess.run(["git", *words], check=True, cwd=tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("what", "version", "expected"),
+    [
+        ("dev", "1.3.0", ["deploy --update-aliases dev", "set-default latest"]),
+        ("release", "1.3.0", ["deploy --update-aliases 1.3 latest", "set-default latest"]),
+        ("release", "1.2.1", ["deploy --update-aliases 1.2 latest", "set-default latest"]),
+        ("release", "1.1.7", ["deploy --update-aliases 1.1", "set-default latest"]),
+    ],
+)
+def test_readers_get_the_latest_release_first(kept: Path, what: str, version: str, expected: list[str]) -> None:
+    """Also after the trunk's own pages were built anew, and after a fix of an older version."""
+    (kept / "pyproject.toml").write_text(f'version = "{version}"\n')
+    subprocess.run(["scripts/docs", what], check=True, cwd=kept, stdout=subprocess.DEVNULL)
+
+    assert (kept / "said").read_text().splitlines() == expected

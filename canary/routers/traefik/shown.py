@@ -53,7 +53,7 @@ class Shown:
             weight, salt = config.weight_of(service["highestRandomWeight"]["services"])
             testers = await _ask(http, f"{api}/api/http/routers/{config.TESTERS}@{self._provider}", missing={})
             process = (await _ask(http, f"{api}/api/version"))["startDate"]
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        except _NO_ANSWER as error:
             return Reading(api, None, error=reason(error))
         let_in = testers.get("status") == "enabled"
         return Reading(
@@ -75,6 +75,16 @@ class Shown:
 
 
 _REQUIRED: Any = object()
+_NO_ANSWER = (
+    aiohttp.ClientError,
+    TimeoutError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,  # a weight without end
+    RecursionError,  # JSON without bottom
+)
+"""What comes of an API that does not answer, or of something else at its address."""
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, *, missing: Any = _REQUIRED) -> Any:
@@ -83,4 +93,7 @@ async def _ask(http: aiohttp.ClientSession, url: str, *, missing: Any = _REQUIRE
             return missing
         if answer.status != 200:
             raise ValueError(f"answered {answer.status} at {url.rpartition('/api/')[2]}")
-        return await answer.json(content_type=None)
+        found = await answer.json(content_type=None)
+        if not isinstance(found, dict):
+            raise ValueError(f"answered something else than an object at {url.rpartition('/api/')[2]}")  # noqa: TRY004  # a fault of the answer's
+        return found

@@ -23,6 +23,20 @@ _BOOKKEEPING = ("notified", "step_done", "elapsed")
 
 Entry = dict[str, Any]
 
+# What was recorded, by its occasion. Its key is for the receiver only, to write nothing down twice.
+_RECORDED = {
+    "clock": "clock was set",
+    "dry_hold": "dry run: would have held",
+    "dry_run": "dry run: would have rolled back",
+    "gate": "waits for a person",
+    "pause": "receiver was stopped",
+    "router": "router was restored",
+    "schedule": "scheduled start refused",
+    "silence": "alerts are silenced",
+    "watch": "limit broken after the promotion",
+    "watched": "watch is over",
+}
+
 # What a rollout has come to, by the kind of its newest decision; a phase and a hold say which themselves.
 _OUTCOMES = {
     "promoted": "promoted",
@@ -78,12 +92,13 @@ def _passports(entries: Sequence[Entry], zone: str) -> None:
 
 
 def _details(entry: Entry) -> Sequence[str]:
-    what = str(entry["kind"]).replace("_", " ") + _detail(entry["data"])
+    what = _RECORDED.get(entry["data"].get("occasion", ""), str(entry["kind"]).replace("_", " "))
+    what += _detail(entry["data"])
     return str(entry["seq"]), moment(entry["at"]), entry["rollout"], what, entry["actor"], entry["reason"]
 
 
 def _detail(data: dict[str, Any]) -> str:
-    detail = data.get("step") or data.get("cause") or data.get("key")
+    detail = data.get("step") or data.get("cause")
     # People count from 1.
     if isinstance(data.get("step"), int):
         detail = f"step {data['step'] + 1}"

@@ -44,7 +44,7 @@ class Plan:
     Attributes:
         phases: in their order.
         when_proven: some phase ends once the KPIs are proven well, so that weights follow the judge.
-        gated: some phase ends when a person says so.
+        gated: some phase ends when people, or a check of the shop, say so.
     """
 
     phases: tuple[PlannedPhase, ...]

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from canary.policy.gates import ApprovalGate, Gate, UrlGate
 from canary.rollout.state import Weight
 from exporter.evidence.judge import RolloutEvidence
+from exporter.judge.exact import plan_of
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.rollout import JudgedRollout
 from exporter.ledger.rows import EventRows
@@ -59,6 +61,15 @@ def test_a_phase_that_compares_nobody_is_looked_at_without_a_word(share: float) 
     assert judged.exact is not None
     assert set(proofs(evidence).values()) == {None}
     assert all(test.next_look > EVERY_LOOK[19] for test in judged.exact.tests.values())
+
+
+@pytest.mark.parametrize("gate", ["manual", ApprovalGate(approvers=2), UrlGate(url="http://gate")])
+def test_any_gate_keeps_alpha_for_the_wait_before_it(gate: Gate) -> None:
+    """Whoever opens it, a person, several or a check: the wait is planned, and four times as much is kept for it."""
+    gated = replace(POLICY, phases=tuple(replace(phase, gate=gate) for phase in POLICY.phases))
+
+    kept = [plan_of(policy, rollout()).kept_for_waiting for policy in (POLICY, gated)]
+    assert kept == [0.05, 0.2]
 
 
 def test_each_half_has_its_part_of_alpha() -> None:

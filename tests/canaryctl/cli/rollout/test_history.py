@@ -1,0 +1,27 @@
+"""`canary history`: what people read of the journal."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from alertmanager.receiver.status import entry_data
+from canary.rollout.entries import Recorded
+from canaryctl.cli.rollout.history import _details
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("key", "occasion", "what"),
+    [
+        ("gate:0", "gate", "waits for a person"),
+        ("dry_run:CanaryHighErrorRate", "dry_run", "dry run: would have rolled back"),
+        ("pause:boot:17", "pause", "receiver was stopped"),
+        ("known:elsewhere", "", "noted"),
+    ],
+)
+def test_what_was_recorded_is_said_in_words(key: str, occasion: str, what: str) -> None:
+    """The key by which the receiver writes nothing twice is none of them."""
+    entry = Recorded(rollout="v2.0-1", at=NOON, actor="receiver", reason="why", key=key, occasion=occasion)
+
+    assert _details(dict(entry_data(entry)))[3] == what
