@@ -57,12 +57,14 @@ def test_the_uids_are_those_that_alerts_link_to(dashboards: dict[str, dict[str, 
 
 def test_every_panel_that_alerts_link_to_is_there(policy: Policy) -> None:
     """The dashboard and panel named by an alert exist, under the number that the link has, where its alert does."""
-    followed = dataclasses.replace(
-        policy, database=dataclasses.replace(policy.database, log=RequestLog(file="access.log"))
+    complete = dataclasses.replace(
+        policy,
+        database=dataclasses.replace(policy.database, log=RequestLog(file="access.log")),
+        signals=dataclasses.replace(policy.signals, query_duration="query_duration_seconds"),
     )
     found = {
         (dashboard["uid"], panel["title"]): panel["id"]
-        for dashboard in _all(followed).values()
+        for dashboard in _all(complete).values()
         for panel in panels(dashboard)
     }
 
