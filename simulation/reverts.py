@@ -100,8 +100,14 @@ REVERTS = (
     Revert(
         "silence is measured by the wall clock",
         f"{_DECIDE}/watchdog.py",
-        "        return self._clock.monotonic() - self._silent_since",
+        "        return self._pauses.awake_seconds(self._clock.monotonic() - self._silent_since)",
         "        return self._clock.now().timestamp() - (self.heard_at or self._clock.now()).timestamp()",
+    ),
+    Revert(
+        "what a stopped receiver did not hear is silence",
+        f"{_DECIDE}/watchdog.py",
+        "        return self._pauses.awake_seconds(self._clock.monotonic() - self._silent_since)",
+        "        return self._clock.monotonic() - self._silent_since",
     ),
     Revert(
         "an advance does not ask Prometheus",
