@@ -258,7 +258,8 @@ class Life:
         so = {
             Outcome.REACHED: "promoted" in kinds if wanted == "promoted" else "finished" in kinds,
             Outcome.ROLLED_BACK: "rollback" in kinds or rollout in self._truth.acted,
-            Outcome.HELD: any(label in kinds for label in ("held", "adopted")),
+            # A receiver has obeyed a hand, and its journal may not have taken that yet.
+            Outcome.HELD: any(label in kinds for label in ("held", "adopted")) or bool(self._truth.lowered_by_hand),
             Outcome.REPLACED: self._truth.newest is not None and self._truth.newest.id != rollout,
             Outcome.TIMED_OUT: lasted >= _WAIT_SECONDS,
         }

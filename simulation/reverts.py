@@ -104,12 +104,6 @@ REVERTS = (
         "        return self._clock.now().timestamp() - (self.heard_at or self._clock.now()).timestamp()",
     ),
     Revert(
-        "what a stopped receiver did not hear is silence",
-        f"{_DECIDE}/watchdog.py",
-        "        return self._pauses.awake_seconds(self._clock.monotonic() - self._silent_since)",
-        "        return self._clock.monotonic() - self._silent_since",
-    ),
-    Revert(
         "an advance does not ask Prometheus",
         f"{_DECIDE}/promotion/promoter.py",
         "        self.waiting = await self._objection(rollout)\n"
