@@ -72,6 +72,9 @@ class Fleet:
         self._log = Log("fleet")
         self._members: dict[Path, Member] = {}
         self._claims: dict[str, Member] = {}
+        # One policy is read at a time: what checks them is built from the sources at the first one, and Python's own
+        # parser breaks where two threads use it at once ("AST constructor recursion depth mismatch").
+        self._reading = asyncio.Lock()
 
     @property
     def members(self) -> Sequence[Member]:
@@ -158,7 +161,8 @@ class Fleet:
 
     async def _serve(self, member: Member) -> None:
         """Until only a restart helps, or it ends by itself."""
-        policy = await asyncio.to_thread(load_policy, member.path)
+        async with self._reading:
+            policy = await asyncio.to_thread(load_policy, member.path)
         with self._claimed(policy.service, member):
             await self._served(policy, member)
 

@@ -1,5 +1,7 @@
 """Several policies under one supervisor: what befalls one touches no other."""
 
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from canary.errors import PolicyError, RestartNeededError
 from canary.fleet.files import policy_files
 from canary.fleet.fleet import Fleet
 from canary.fleet.front import front, listed, member_options
+from canary.policy import load_policy
 from canary.policy.model import Policy
 from canary.timing.clock import SystemClock
 from canary.web.options import WebOptions
@@ -92,6 +95,25 @@ def test_a_folder_has_the_policies_that_are_whole(folder: Path) -> None:
 
     assert [path.name for path in found] == ["books.yaml", "shop.yaml", "gone.yaml"]
     assert found[gone] is None
+
+
+async def test_policies_are_read_one_after_the_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What checks the first one is being built: two threads at it break Python's parser, and a service would fail."""
+    reading = threading.Lock()
+
+    def alone(path: Path) -> Policy:
+        assert reading.acquire(blocking=False)
+        time.sleep(0.01)
+        reading.release()
+        return load_policy(path)
+
+    monkeypatch.setattr("canary.fleet.fleet.load_policy", alone)
+    for number in range(5):
+        (folder / f"shop{number}.yaml").write_text(f"service: shop{number}\n", encoding="utf-8")
+    fleet = fleet_of(Openings(), folder)
+    async with fleet.running():
+        await eventually(lambda: fleet.settled, "followed")
+        assert faults(fleet) == {}
 
 
 async def test_files_that_come_change_and_go_are_followed(folder: Path) -> None:
