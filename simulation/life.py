@@ -253,13 +253,12 @@ class Life:
         if self._checks.restored:
             return
         written = [entry for _, entry in self._truth.entries if entry.rollout == rollout]
-        kinds = {entry.label for entry in written}
-        known = self._truth.rollouts.get(rollout)
+        kinds, known = {entry.label for entry in written}, self._truth.rollouts.get(rollout)
         so = {
             Outcome.REACHED: "promoted" in kinds if wanted == "promoted" else "finished" in kinds,
             Outcome.ROLLED_BACK: "rollback" in kinds or rollout in self._truth.acted,
-            # A receiver has obeyed a hand, and its journal may not have taken that yet.
-            Outcome.HELD: any(label in kinds for label in ("held", "adopted")) or bool(self._truth.lowered_by_hand),
+            # A hand that was obeyed may not be in the journal yet.
+            Outcome.HELD: bool(kinds & {"held", "adopted"} or self._truth.lowered_by_hand),
             Outcome.REPLACED: self._truth.newest is not None and self._truth.newest.id != rollout,
             Outcome.TIMED_OUT: lasted >= _WAIT_SECONDS,
         }
