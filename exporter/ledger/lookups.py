@@ -145,7 +145,7 @@ class Lookup:
             edge = low * FINE_SECONDS // COARSE_SECONDS
             self._take(self._settled, await self._reader.rows(edge * COARSE_SECONDS // FINE_SECONDS, low))
             self._next_hour = edge
-        while self._next_hour > self._first_hour and self._rows <= self._most:
+        while self._next_hour > self._first_hour and self._rows <= self._most and not self.forgotten:
             first = max(self._first_hour, self._next_hour - self._span_hours)
             buckets = (first * COARSE_SECONDS // FINE_SECONDS, self._next_hour * COARSE_SECONDS // FINE_SECONDS)
             try:

@@ -200,13 +200,13 @@ class AsyncSession:
                     await connection.close()
 
     def _guard_sqlite(self, connection: Any, _record: object) -> None:
-        connection.create_function("md5", 1, _md5, deterministic=True)
-        """SQLite has no statement timeout; it asks us now and then whether to go on."""
+        """SQLite has no statement timeout and no hash; it asks us now and then whether to go on."""
 
         def overdue() -> int:
             return int(time.monotonic() > self._deadline)
 
         connection.run_async(lambda driver: driver.set_progress_handler(overdue, 20_000))
+        connection.create_function("md5", 1, _md5, deterministic=True)
         cursor = connection.cursor()
         cursor.execute("PRAGMA query_only=ON")
         cursor.execute(f"PRAGMA busy_timeout={int(self._limit * 1000)}")

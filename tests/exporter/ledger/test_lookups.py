@@ -211,6 +211,26 @@ async def test_memory_is_bounded(two: Two, clock: FakeClock) -> None:
         assert asked == ["v2", LEFT_OUT, None, None]
 
 
+async def test_what_is_older_than_the_forgotten_stays_so(two: Two, clock: FakeClock) -> None:
+    """Or a customer would have the version before the one that was forgotten."""
+    two.served("early", "v1", 86400 * 900)
+    for number in range(20):
+        two.served(str(number), "v1", 86400)
+    async with order_sources(two.policy, Patience.LIVE) as sources:
+        streams = [stream for stream, _ in sources.streams(two.policy)]
+        versions = Lookups.of(two.policy, sources, streams, most=19).versions
+        assert versions is not None
+        now = clock.now().timestamp()
+        await versions.look(now)
+        for number in range(10):
+            two.served(f"new{number}", "v2", 1)
+        for seconds in range(1, 5):
+            await versions.look(now + seconds)
+
+        assert versions.version("new9", now) == "v2"
+        assert versions.version("early", now) is None
+
+
 @pytest.mark.parametrize("kind", ["postgres", "mariadb"])
 async def test_a_server_is_read_whatever_its_types(
     kind: str, request: pytest.FixtureRequest, two: Two, clock: FakeClock
