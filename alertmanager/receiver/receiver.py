@@ -166,12 +166,12 @@ class Receiver:
         """Everything that runs next to the web server, by name."""
         return {
             **self.reconciler.workers(),
+            **self._pauses.workers(),
             "leader": self.leader.run,
             "alert poller": self.poller.run,
             "promoter": self.promoter.run,
             "finisher": self.finisher.run,
             "deadlines": self.deadlines.run,
-            "pauses": self._pauses.run,
             "timer": self.timer.run,
             "clock": ClockSteps(self.store, self._clock).run,
             "outbox": self.outbox.run,

@@ -7,12 +7,13 @@ asked for here, without the pauses in it; whoever asks first after waking notice
 timers come in. After a pause, time stands still a little longer, so that Prometheus and Alertmanager are asked before
 anything is held against them.
 
-A worker that waits for a slow journal is no pause: the tick waits for nobody. A loop that something blocks is one, for
-it hears as little.
+A worker that waits for a slow journal is no pause: the tick waits for nobody, and what writes a pause down is a worker
+of its own. (When the tick waited for that, a journal that hung turned each wait into the next pause, and no countdown
+ended.) A loop that something blocks is one, for it hears as little.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from canary.errors import CanaryError
@@ -66,12 +67,19 @@ class Pauses:
         """Call this at the end of each pause."""
         self._listeners.append(listener)
 
-    async def run(self) -> None:
-        """Tick until cancelled."""
+    def workers(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What notices pauses, and what writes them down, by name."""
+        return {"pauses": self._tick_on, "pauses told": self._tell_on}
+
+    async def _tick_on(self) -> None:
         self._ticked_at = self._clock.monotonic()
         while True:
             await self._clock.sleep(_TICK_SECONDS)
             self.tick()
+
+    async def _tell_on(self) -> None:
+        while True:
+            await self._clock.sleep(_TICK_SECONDS)
             await self.tell()
 
     def tick(self) -> None:

@@ -1,12 +1,21 @@
 """A receiver that was stopped has heard nothing: that is no silence."""
 
+import asyncio
+from types import SimpleNamespace
+from typing import cast
+
 from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.watchdog import Watchdog
+from alertmanager.receiver.supervisor import working
 from canary.policy.model import Policy
 from canary.policy.release import Receiver, Rollback
 from canary.policy.release import Watchdog as Section
+from canary.rollout.commands.records import Record
 from canary.rollout.entries import Recorded
 from canary.rollout.state import State
+from canary.rollout.store.store import RolloutStore
+from canary.testing.clock import VirtualClock
+from tests.support.clock import in_virtual_time
 from tests.support.receiving.deciding import Deciding
 from tests.support.receiving.receiver import SERVICE
 
@@ -80,3 +89,22 @@ async def test_what_is_late_is_no_pause() -> None:
         ]
         assert len(woken) == 1
         assert pauses.awake_seconds(3625) == 25 - 6
+
+
+@in_virtual_time
+async def test_a_journal_that_hangs_is_no_pause() -> None:
+    """While a pause waits to be written down, time goes on: else no countdown would end before the journal answers."""
+    clock, hanging, reasons = VirtualClock("boot"), asyncio.Event(), []
+
+    async def propose(_seen: object, record: Record) -> None:
+        reasons.append(record.reason)
+        await hanging.wait()
+
+    store = SimpleNamespace(rollout=SimpleNamespace(id="r-1", running=True), propose=propose)
+    pauses = Pauses(cast("RolloutStore", store), clock, asks_seconds=0)
+    async with working(pauses.workers(), clock):
+        await clock.sleep(2)
+        clock._booted_at -= 60  # the machine slept for a minute
+        await clock.sleep(600)
+        assert len(reasons) == 1
+        assert pauses.awake_seconds(500) == 500
