@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from canary.errors import DatabaseError, DatabaseSourceError, DatabaseTimeoutError
+from canary.errors import DatabaseError, DatabaseSourceError, DatabaseTimeoutError, reason
 from canary.policy.model import Policy
 from canary.policy.orders import Assignments, Event, Exclude, Identities
 from exporter.ledger.feed import AHEAD_SECONDS
@@ -95,8 +95,10 @@ class Lookup:
         """
         try:
             await self._reader.read(lambda: self._look(now))
-        except DatabaseError as error:
-            self._fault = DatabaseSourceError(error.what, place=self.place, remedy=error.remedy)
+        except Exception as error:
+            # Whatever it is, what was read before it is not what the table says now.
+            what, remedy = (error.what, error.remedy) if isinstance(error, DatabaseError) else (reason(error), "")
+            self._fault = DatabaseSourceError(what, place=self.place, remedy=remedy)
             raise
         self._fault = None
 

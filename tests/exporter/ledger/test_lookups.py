@@ -242,6 +242,31 @@ async def test_a_first_look_that_is_cut_short_settles_nothing_too_early(
         assert versions.version("a", now) is None
 
 
+async def test_what_no_database_error_says_is_a_fault_too(
+    two: Two, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's version is told while a driver stumbles over the table, whatever it calls that."""
+    two.served("a", "v1", 60)
+    async with order_sources(two.policy, Patience.LIVE) as sources:
+        versions = Lookups.of(two.policy, sources, [stream for stream, _ in sources.streams(two.policy)]).versions
+        assert versions is not None
+        now = clock.now().timestamp()
+        await versions.look(now)
+
+        async def stumbling(*_: object) -> Sequence[Row]:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+        with monkeypatch.context() as changed:
+            changed.setattr(sources.sessions["web"], "rows", stumbling)
+            with pytest.raises(UnicodeDecodeError):
+                await versions.look(now + 5)
+        with pytest.raises(DatabaseSourceError, match="not UTF-8"):
+            versions.version("a", now)
+        await versions.look(now + 10)
+
+        assert versions.version("a", now) == "v1"
+
+
 async def test_what_is_older_than_the_forgotten_stays_so(two: Two, clock: FakeClock) -> None:
     """Or a customer would have the version before the one that was forgotten."""
     two.served("early", "v1", 86400 * 900)
