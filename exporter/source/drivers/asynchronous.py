@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from canary.database.postgres import pooled
-from canary.database.url import DriverAddress, driver_address, shown_url
+from canary.database.url import DriverAddress, driver_address, shown_url, sqlite_file
 from canary.errors import DatabaseUnavailableError, reason
 from exporter.source.database import OrderDatabase, Row, translated
 from exporter.source.drivers.settings import (
@@ -58,6 +58,7 @@ class AsyncSession:
         self._connection: AsyncConnection | None = None
         self._pooled = False
         self._silent = False
+        self._file: tuple[int, int] | None = None
 
     async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
         """All rows of a statement."""
@@ -111,8 +112,11 @@ class AsyncSession:
             return await ask(connection)
 
     async def _connected(self) -> AsyncConnection:
+        file = self._file_now()
+        if file != self._file:
+            await self._drop()
         if self._connection is None:
-            self._silent = False
+            self._silent, self._file = False, file
             address = driver_address(self._url)  # certificates are read anew for each connection
             try:
                 async with asyncio.timeout(address.connect_timeout_seconds or CONNECT_SECONDS):
@@ -123,6 +127,15 @@ class AsyncSession:
                 what = f"the driver does not take the address ({reason(error)})"
                 raise DatabaseUnavailableError(what, place=shown_url(self._url)) from error
         return self._connection
+
+    def _file_now(self) -> tuple[int, int] | None:
+        """Which file SQLite's is now: of one that was replaced, an open connection goes on reading the one before."""
+        path = sqlite_file(self._url)
+        try:
+            found = path.stat() if path is not None else None
+        except OSError:  # connecting will say it
+            return None
+        return None if found is None else (found.st_dev, found.st_ino)
 
     async def _connect(self, address: DriverAddress) -> AsyncConnection:
         timeout = address.connect_timeout_seconds or CONNECT_SECONDS

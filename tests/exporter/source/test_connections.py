@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -295,6 +295,22 @@ async def test_a_replica_that_is_promoted_is_read_on(clock: FakeClock) -> None:
 
                 assert refresher.snapshot.database_up is True
                 assert refresher.snapshot.replica_lag_seconds == 0
+
+
+async def test_an_sqlite_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    """Not the one before, which nobody else sees any more; and one that was removed cannot be read."""
+    for name in ("shop", "restored"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as written:
+            written.execute(f"CREATE TABLE orders AS SELECT '{name}' AS name")
+    async with session_at("sqlite:///shop.db", tmp_path) as session:
+        before = await session.rows(sa.text("SELECT name FROM orders"))
+        (tmp_path / "restored.db").replace(tmp_path / "shop.db")
+        after = await session.rows(sa.text("SELECT name FROM orders"))
+        (tmp_path / "shop.db").unlink()
+        with pytest.raises(DatabaseUnavailableError):
+            await session.rows(sa.text("SELECT name FROM orders"))
+
+    assert ([tuple(row) for row in before], [tuple(row) for row in after]) == ([("shop",)], [("restored",)])
 
 
 @pytest.mark.parametrize("folder", ["shop #1", "what?", "100%25", "größe & maß", "file:x", "a?mode=rw"])
