@@ -84,6 +84,8 @@ class Lookup:
         self._span_hours = _FIRST_HOURS
         self._first_hour = 0
         self._looked_at = self._whole_at = -math.inf
+        self._recent_from = 0
+        """First bucket of which the rows are recent: what is settled ends before it."""
 
     async def look(self, now: float) -> None:
         """Read what is new, and the first time everything.
@@ -131,10 +133,11 @@ class Lookup:
         rows = await self._reader.rows(low, high)
         if whole:
             self._settle(zone.moment(low * FINE_SECONDS))
-            self._whole_at = now
         self._take(self._recent, rows)
+        if whole:
+            self._whole_at, self._recent_from = now, low
         self._looked_at = now
-        await self._read_past(low, now)
+        await self._read_past(self._recent_from, now)
         if self._rows > self._most * (1 + _FORGOTTEN_RATIO):
             self._forget()
 

@@ -2,23 +2,24 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from canary.errors import DatabaseSourceError
+from canary.errors import DatabaseSourceError, DatabaseTimeoutError
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
 from canary.policy.orders import Assignments, Event, Identities
 from canary.policy.sources import Source
 from exporter.ledger.lookups import Lookups
-from exporter.source.database import Patience
+from exporter.source.database import Patience, Row
 from exporter.source.routed import LEFT_OUT
 from exporter.source.sources import order_sources
 from tests.support.clock import FakeClock
@@ -209,6 +210,36 @@ async def test_memory_is_bounded(two: Two, clock: FakeClock) -> None:
         assert len(known) <= 22
         asked = [versions.version(unit, now) for unit in ("new", "staff", "nobody", None)]
         assert asked == ["v2", LEFT_OUT, None, None]
+
+
+async def test_a_first_look_that_is_cut_short_settles_nothing_too_early(
+    two: Two, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that may still change are read again, however often the past before them could not be read."""
+    two.served("a", "v1", 60)
+    async with order_sources(two.policy, Patience.LIVE) as sources:
+        session = sources.sessions["web"]
+        asked = session.rows
+
+        async def slow(statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+            if "min(" in str(statement):
+                raise DatabaseTimeoutError("too slow")
+            return await asked(statement, parameters)
+
+        versions = Lookups.of(two.policy, sources, [stream for stream, _ in sources.streams(two.policy)]).versions
+        assert versions is not None
+        now = clock.now().timestamp()
+        with monkeypatch.context() as slowed:
+            slowed.setattr(session, "rows", slow)
+            with pytest.raises(DatabaseTimeoutError):
+                await versions.look(now)
+        await versions.look(now + 5)
+        before = versions.version("a", now)
+        two.web("DELETE FROM served")
+        await versions.look(now + 5 + two.policy.database.lateness / 12)
+
+        assert before == "v1"
+        assert versions.version("a", now) is None
 
 
 async def test_what_is_older_than_the_forgotten_stays_so(two: Two, clock: FakeClock) -> None:
