@@ -62,8 +62,20 @@ GATES: Final = ("none", "manual", "url")
 """What else a phase waits for when its time is over: nothing, a person, or the user's own check."""
 ADVANCES: Final = ("on_schedule", "when_proven")
 """What the evidence must say before a phase may end: nothing against the canary, or that every judged KPI passed."""
-WAITS: Final = ("time", "gate", "silence", "freeze", "hold", "evidence", "prometheus", "alertmanager")
-"""Why a rollout does not go on."""
+WAITS: Final = (
+    "time",
+    "gate",
+    "silence",
+    "freeze",
+    "hold",
+    "evidence",
+    "prometheus",
+    "alertmanager",
+    "servers",
+    "routers",
+    "process",
+)
+"""Why a rollout, or the finish of a release, does not go on."""
 COMPONENTS: Final = ("exporter", "receiver", "rules")
 """What has read the policy, each at another time."""
 STATES: Final = (

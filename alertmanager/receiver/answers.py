@@ -236,8 +236,8 @@ class Status(TypedDict):
     waiting_reason: Annotated[
         str,
         _said(
-            "The same as one word: `time`, `gate`, `silence`, `freeze`, `hold`, `evidence`, `prometheus` or "
-            "`alertmanager`; empty when none runs, and while a release is finished."
+            "The same as one word: `time`, `gate`, `silence`, `freeze`, `hold`, `evidence`, `prometheus`, "
+            "`alertmanager`, `servers`, `routers` or `process`; empty when none runs."
         ),
     ]
     routers: list[Router]

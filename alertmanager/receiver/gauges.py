@@ -195,7 +195,7 @@ class Gauges(Collector):
         )
         yield self._gauge(
             names.ROLLOUT_WAITING,
-            "Why the rollout does not go on; all 0 when it does not wait.",
+            "Why the rollout, or the finish of a release, does not go on; all 0 when it does not wait.",
             *(((rollout_id, reason), float(reason == now.waiting)) for reason in names.WAITS),
         )
 

@@ -29,6 +29,7 @@ from alertmanager.receiver.decide.finish.servers import Inspector
 from alertmanager.receiver.decide.parts import Base, Deciding, Outside
 from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.pricewatch import PriceWatch
+from alertmanager.receiver.decide.promotion.waiting import Waiting
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.authority import Authority
@@ -130,7 +131,7 @@ class Receiver:
             self.leader,
             base.clock,
             self.inspector,
-            objection=deciding.objections.to,
+            objection=deciding.objections.to_step,
             settled=lambda: self.reconciler.settled,
             blind=self.blind,
         )
@@ -310,7 +311,7 @@ class Receiver:
             suppressed=self.poller.held_back.counts,
             frozen=self.freezes.active is not None,
             drifts=tuple(self.drift.found),
-            waiting=self.promoter.waiting.reason.value if self.promoter.waiting else "",
+            waiting=self.waiting.reason.value if self.waiting else "",
         )
 
     async def reload(self, path: Path) -> None:
@@ -359,6 +360,11 @@ class Receiver:
     def ready(self) -> bool:
         """Whether it can do its work: the journal is read, and can be what the routers were driven by."""
         return self.reconciler.trust.trusted
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why the rollout, or the finish of a release, does not go on, as of the last look."""
+        return self.promoter.waiting or self.finisher.waiting
 
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""

@@ -13,12 +13,11 @@ from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.silences import InForce
-from alertmanager.receiver.decide.finish.finisher import Finisher
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.pricewatch import PriceWatch
 from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
-from alertmanager.receiver.decide.promotion.promoter import Promoter
+from alertmanager.receiver.decide.promotion.waiting import Waiting
 from alertmanager.receiver.decide.scheduler import Scheduler
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.firing import firing_data
@@ -53,8 +52,6 @@ class Parts(Protocol):
     poller: AlertPoller
     watchdog: Watchdog
     leader: Leader
-    promoter: Promoter
-    finisher: Finisher
     outbox: Outbox
     plans: Plans
     ages: Ages
@@ -68,6 +65,11 @@ class Parts(Protocol):
         """What does not work at present, by router or step."""
         ...
 
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why the rollout, or the finish of a release, does not go on, as of the last look."""
+        ...
+
     def blind(self) -> bool:
         """Whether the heartbeat has been away too long."""
         ...
@@ -77,6 +79,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
     """Where everything stands, as JSON-ready data."""
     rollout = receiver.store.rollout
     reconciler, poller, watchdog = receiver.reconciler, receiver.poller, receiver.watchdog
+    waiting = receiver.waiting
     return {
         "service": receiver.policy.service,
         "now": to_text(now),
@@ -86,8 +89,8 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "rollout": _rollout(receiver, rollout) if rollout else None,
         "prices": [_price(one) for one in receiver.prices.of(rollout)],
         "settled": reconciler.settled,
-        "waiting_for": receiver.promoter.waiting_for or receiver.finisher.waiting_for,
-        "waiting_reason": receiver.promoter.waiting.reason.value if receiver.promoter.waiting else "",
+        "waiting_for": waiting.text if waiting else "",
+        "waiting_reason": waiting.reason.value if waiting else "",
         "routers": [_router(controller, rollout) for controller in reconciler.controllers],
         "process": reconciler.process_state.value if reconciler.process_state else None,
         "errors": dict(receiver.faults()),

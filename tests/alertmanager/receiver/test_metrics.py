@@ -102,6 +102,20 @@ async def test_the_plan_as_metrics(setting: Setting, haproxy: HAProxy) -> None:
     assert 0 <= value(found, names.ROLLOUT_PHASE_ELAPSED_SECONDS) <= value(found, names.ROLLOUT_ELAPSED_SECONDS) + 1
 
 
+async def test_a_finish_says_what_it_waits_for(setting: Setting, haproxy: HAProxy) -> None:
+    """Status and metric have the same word for it as for a rollout: here no Prometheus runs."""
+    async with receiving(setting):
+        await order(setting, "start", canary="v2.0", stable="v1.0")
+        await order(setting, "promote", force=True)
+        await until(setting, "everybody on the canary", lambda now: now["settled"])
+        await order(setting, "finish", force=True)
+        await until(setting, "it waits", lambda now: now["waiting_reason"] == "prometheus")
+        found = await samples(setting)
+
+    assert value(found, names.ROLLOUT_WAITING, reason="prometheus") == 1
+    assert sum(one.value for one in found[names.ROLLOUT_WAITING]) == 1
+
+
 async def test_counters_survive_a_restart(setting: Setting, haproxy: HAProxy) -> None:
     """What the journal has is counted again after a restart, so that no increase is missed or invented."""
     async with receiving(setting):

@@ -56,6 +56,14 @@ class Objections:
             return str(error)
         return f"{', '.join(sorted({alert.name for alert in wrong}))} fires for rollout {rollout.id}" if wrong else ""
 
+    async def to_step(self, rollout: Rollout) -> Waiting | None:
+        """What Prometheus, asked now, lets the next step of a finish wait for; None when it agrees."""
+        try:
+            _, wrong = await self._look(rollout)
+        except RemoteError as error:
+            return unanswered(error)
+        return objecting(wrong) if wrong else None
+
     async def to_phase_end(self, rollout: Rollout) -> Waiting | None:
         """Why Prometheus does not turn its key: it must also show this phase complete. None when it does."""
         try:

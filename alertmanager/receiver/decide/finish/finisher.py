@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from alertmanager.receiver.decide.finish.servers import Servers
-from alertmanager.receiver.decide.promotion.waiting import held
+from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, held
 from alertmanager.receiver.lead.leader import Leader
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import CanaryError, RefusedError, RouterError
@@ -65,12 +65,12 @@ class Finisher:
     """Takes the steps of a finish, and freezes it.
 
     Args:
-        objection: why Prometheus, asked now, does not let it go on; empty when it does.
+        objection: what Prometheus, asked now, lets it wait for; None when it lets it go on.
         settled: whether every router has in force what is wanted.
         blind: whether the heartbeat has been away too long.
 
     Attributes:
-        waiting_for: what the next step waits for; empty when nothing is being finished.
+        waiting: what the next step waits for; None when nothing is being finished.
         unwell: by address, what speaks against a stable server.
     """
 
@@ -82,11 +82,11 @@ class Finisher:
         clock: Clock,
         inspector: Inspected,
         *,
-        objection: Callable[[Rollout], Awaitable[str]],
+        objection: Callable[[Rollout], Awaitable[Waiting | None]],
         settled: Callable[[], bool],
         blind: Callable[[], bool],
     ) -> None:
-        self.waiting_for = ""
+        self.waiting: Waiting | None = None
         self.unwell: dict[str, str] = {}
         self._plans = plans
         self._store = store
@@ -112,7 +112,7 @@ class Finisher:
         """Look once, and do what is due; gives the seconds after which to look again."""
         rollout = self._store.rollout
         if rollout is None or rollout.finishing is None or rollout.state is not State.FINISHING:
-            self.waiting_for, self.unwell, self._seen = "", {}, None
+            self.waiting, self.unwell, self._seen = None, {}, None
             return _IDLE_SECONDS
         try:
             if await self._leader.may_act():
@@ -126,17 +126,17 @@ class Finisher:
     async def _look(self, rollout: Rollout, finishing: Finishing) -> float:
         poll_seconds = self._plans.file.receiver.poll
         if Step.TRAFFIC in rollout.steps:
-            self.waiting_for = "the canary's process to stop"
+            self.waiting = Waiting(Reason.PROCESS, "the canary's process to stop")
             return poll_seconds
         asked_at = self._clock.monotonic()
         await self._inspect(rollout, finishing)
         if finishing.step >= 0:
             await self._judge(rollout, finishing)
         if finishing.frozen:
-            self.waiting_for = held(rollout).text
+            self.waiting = held(rollout)
             return poll_seconds
-        self.waiting_for, pause_seconds = await self._reason(rollout, finishing)
-        if not self.waiting_for:
+        self.waiting, pause_seconds = await self._reason(rollout, finishing)
+        if not self.waiting:
             await self._go_on(rollout, finishing, asked_at)
             return 0.0
         return min(pause_seconds, poll_seconds)
@@ -178,22 +178,23 @@ class Finisher:
     def _told(self) -> str:
         return ", ".join(f"{address}: {fault}" if address else fault for address, fault in self.unwell.items())
 
-    async def _reason(self, rollout: Rollout, finishing: Finishing) -> tuple[str, float]:
+    async def _reason(self, rollout: Rollout, finishing: Finishing) -> tuple[Waiting | None, float]:
         """Why the next step is not taken yet, and how long that lasts at most."""
         poll_seconds = self._plans.file.receiver.poll
         deploys = bool(self._plans.file.process.deploy_stable)
         if finishing.step < 0 and deploys and Step.DEPLOY not in rollout.steps:
-            return "the stable servers to be deployed to", poll_seconds
+            return Waiting(Reason.SERVERS, "the stable servers to be deployed to"), poll_seconds
         if self.unwell:
-            return f"the stable servers to run {rollout.canary}: {self._told()}", poll_seconds
+            return Waiting(Reason.SERVERS, f"the stable servers to run {rollout.canary}: {self._told()}"), poll_seconds
         remaining = finishing.step_seconds - self._ages.seconds(finishing.began)
         if finishing.step >= 0 and remaining > 0:
             until = self._clock.now() + timedelta(seconds=remaining)
-            return f"the step's time, until {until:%Y-%m-%d %H:%M:%S} UTC", remaining
+            return Waiting(Reason.TIME, f"the step's time, until {until:%Y-%m-%d %H:%M:%S} UTC"), remaining
         if not self._settled():
-            return "the routers to follow", poll_seconds
+            return Waiting(Reason.ROUTERS, "the routers to follow"), poll_seconds
         if self._blind():
-            return "the heartbeat from Prometheus through Alertmanager", poll_seconds
+            heartbeat = "the heartbeat from Prometheus through Alertmanager"
+            return Waiting(Reason.ALERTMANAGER, heartbeat), poll_seconds
         return await self._objection(rollout), poll_seconds
 
     async def _go_on(self, rollout: Rollout, finishing: Finishing, asked_at: float) -> None:

@@ -38,6 +38,9 @@ class Reason(StrEnum):
     EVIDENCE = "evidence"
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
+    SERVERS = "servers"
+    ROUTERS = "routers"
+    PROCESS = "process"
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _waits(status: answers.Status) -> Markup | None:
         return None
     left = rollout["phases"][rollout["phase"]]["duration_seconds"] - rollout["phase_elapsed_seconds"]
     until = None
-    if status["waiting_reason"] == "time" and left > 0:
+    if rollout["state"] in RUNNING and status["waiting_reason"] == "time" and left > 0:
         until = f", in {about(left)}"
     return tag("p", tag("strong", "Waits for: "), waits, until, class_="waits")
 

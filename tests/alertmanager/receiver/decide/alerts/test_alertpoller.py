@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
 from alertmanager.receiver.decide.alerts.objections import Objections
 from alertmanager.receiver.decide.alerts.silences import HeldBack
-from alertmanager.receiver.decide.promotion.waiting import Evidence, Reason
+from alertmanager.receiver.decide.promotion.waiting import Evidence, Reason, Waiting
 from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
@@ -626,11 +626,15 @@ async def test_prometheus_objects() -> None:
 
         now.prometheus.now = [now.complete, now.errors, now.no_data]
         assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
+        assert await objections.to_step(rollout) == Waiting(Reason.HOLD, "CanaryBlind, CanaryHighErrorRate to clear")
         now.alertmanager.inhibitions = [now.errors.labels, now.no_data.labels]
         assert await objections.to_phase_end(rollout) is None
 
         now.prometheus.now = UNKNOWN
         assert await objections.to(rollout) == str(UNKNOWN)
+        unanswered = await objections.to_step(rollout)
+        assert unanswered is not None
+        assert unanswered.reason is Reason.PROMETHEUS
 
 
 async def test_what_runs_dry_does_not_object() -> None:

@@ -11,6 +11,7 @@ from alertmanager.receiver.act.deployment import Deployment
 from alertmanager.receiver.decide.commands import Commands, Request
 from alertmanager.receiver.decide.finish.finisher import Finisher
 from alertmanager.receiver.decide.freezes import Freezes
+from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary.errors import CanaryError, RefusedError
 from canary.policy.finish import Finish, Probe
@@ -74,7 +75,7 @@ class Shop:
             acting.lead,
             acting.clock,
             self.servers,
-            objection=self._objects,
+            objection=self._objects_to_step,
             settled=lambda: acting.reconciler.settled,
             blind=lambda: self.blind,
         )
@@ -82,6 +83,15 @@ class Shop:
 
     async def _objects(self, _rollout: object) -> str:
         return self.complaint
+
+    async def _objects_to_step(self, _rollout: object) -> Waiting | None:
+        return Waiting(Reason.PROMETHEUS, self.complaint) if self.complaint else None
+
+    @property
+    def waits(self) -> tuple[str, str]:
+        """What the finish waits for, as one word and for people."""
+        assert self.finisher.waiting is not None
+        return self.finisher.waiting.reason.value, self.finisher.waiting.text
 
     def runs(self, version: str) -> None:
         """All stable servers run this version; an empty one is an unknown one."""
@@ -164,7 +174,9 @@ async def test_a_step_lasts_its_time(shop: Shop) -> None:
     await shop.look()
 
     assert shop.weight == 0.75
-    assert shop.finisher.waiting_for.startswith("the step's time, until 20")
+    reason, text = shop.waits
+    assert reason == "time"
+    assert text.startswith("the step's time, until 20")
 
 
 @pytest.mark.parametrize("version", ["v1.0", ""])
@@ -259,8 +271,11 @@ async def test_now_leaves_the_steps_out(shop: Shop) -> None:
     assert shop.state == "finished"
 
 
-@pytest.mark.parametrize("reason", ["Prometheus", "heartbeat", "router", "process"])
-async def test_what_is_not_well_is_waited_for(shop: Shop, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [("Prometheus", "prometheus"), ("heartbeat", "alertmanager"), ("router", "routers"), ("process", "process")],
+)
+async def test_what_is_not_well_is_waited_for(shop: Shop, reason: str, word: str) -> None:
     """Without Prometheus' agreement, the heartbeat, or a router that follows, no step is taken, and it is said why."""
     await shop.finish()
     await shop.look()
@@ -278,12 +293,13 @@ async def test_what_is_not_well_is_waited_for(shop: Shop, reason: str) -> None:
 
     if reason == "process":
         assert shop.state == "finishing"
-        assert "process" in shop.finisher.waiting_for
+        assert shop.waits == ("process", "the canary's process to stop")
         await shop.finish(now=True)
         assert shop.state == "finished"
         return
     assert shop.weight == 0.75
-    assert reason.lower() in shop.finisher.waiting_for.lower()
+    assert shop.waits[0] == word
+    assert reason.lower() in shop.waits[1].lower()
 
 
 async def test_a_rollback_works_while_the_old_version_is_there(shop: Shop) -> None:
@@ -375,7 +391,9 @@ async def test_the_stable_servers_are_deployed_to_first(shop: Shop) -> None:
     await shop.look(3)
     assert shop.deployment.done == ["v2.0"]
     assert shop.weight == 1.0
-    assert "runs v1.0" in shop.finisher.waiting_for
+    reason, text = shop.waits
+    assert reason == "servers"
+    assert "runs v1.0" in text
 
     shop.runs("v2.0")
     await shop.look(2)
