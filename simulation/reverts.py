@@ -104,6 +104,12 @@ REVERTS = (
         "        return self._clock.now().timestamp() - (self.heard_at or self._clock.now()).timestamp()",
     ),
     Revert(
+        "what a stopped receiver did not hear is silence",
+        f"{_DECIDE}/pauses.py",
+        "        return age_seconds - paused",
+        "        return age_seconds",
+    ),
+    Revert(
         "an advance does not ask Prometheus",
         f"{_DECIDE}/promotion/promoter.py",
         "        self.waiting = await self._objection(rollout)\n"

@@ -29,6 +29,8 @@ _STEP_SECONDS = 6.0
 STRESS_SECONDS = 200.0
 # Longer than a phase, and than the time after which the other receiver takes over.
 _LONGEST_FAULT_SECONDS = 45.0
+_LONG_PAUSE_SECONDS = (60.0, 140.0)
+"""Every second pause lasts longer than the watchdog's times: what was not heard meanwhile is to be no silence."""
 # On average one begins every half a minute, so that they overlap and still leave calm stretches between.
 _MOST_FAULTS = 14
 
@@ -158,6 +160,8 @@ def draw(seed: int) -> Story:
 
 def _fault(random: Random, kind: str) -> Event:
     seconds = random.choice((random.uniform(0.05, 3), random.uniform(1, 15), random.uniform(5, _LONGEST_FAULT_SECONDS)))
+    if kind == "pause" and random.random() < 0.5:
+        seconds = random.uniform(*_LONG_PAUSE_SECONDS)
     at = random.uniform(0, STRESS_SECONDS - seconds)
     return Event(round(at, 3), kind, random.choice(FAULTS[kind]), round(seconds, 3), round(random.random(), 3))
 

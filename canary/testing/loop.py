@@ -33,6 +33,11 @@ _LATENESS_SECONDS = 0.001
 _LAST_TURNS = 100_000
 
 
+_READ_SECONDS = 0.01
+"""What was sent to a paused machine its kernel has kept. When it goes on its own timers are due at once, while a
+connection is to be accepted, read and parsed first: what it decides then, it decides without having heard it."""
+
+
 class Machine:
     """What is killed, paused and continued as a whole.
 
@@ -66,10 +71,11 @@ class Machine:
         if not self.alive:
             work.close()
             raise ConnectionError(f"{self.name} is down")
-        task = self.spawn(work)
+        task = self.spawn(_taken_up(work) if self.paused else work)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def give(done: "asyncio.Task[T]") -> None:
+            work.close()  # it has ended, or was cancelled before it began
             error = None if done.cancelled() else done.exception()
             if answer.done():
                 return  # whoever asked has gone, or has seen the connection end
@@ -120,6 +126,11 @@ class Machine:
         """What was kept back, to be run at the very end."""
         kept, self._kept = self._kept, []
         return kept
+
+
+async def _taken_up(work: Coroutine[Any, Any, T]) -> T:
+    await asyncio.sleep(_READ_SECONDS)
+    return await work
 
 
 MACHINE: ContextVar[Machine | None] = ContextVar("MACHINE", default=None)

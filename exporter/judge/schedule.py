@@ -104,6 +104,7 @@ class ScheduledJudge:
             rows_from: the moment from which on rollout and window need rows; experiments may hold older ones.
         """
         if now < self._not_before or not self.ready:
+            self._tell_blind(rollout, blind)  # an hour's rows may take a while, and nobody may rely on them meanwhile
             return
         began = self.clock.monotonic()
         rows = dict(self._rows())
@@ -114,15 +115,20 @@ class ScheduledJudge:
     def without_database(self, rollout: Rollout | None, blind: Blind) -> None:
         """Without new rows the evidence stays as it is, but once it is too old nobody may rely on it."""
         self.kpis = None
+        if self._tell_blind(rollout, blind):
+            self.roles = {}
+
+    def _tell_blind(self, rollout: Rollout | None, blind: Blind) -> bool:
+        """Say of the evidence, without a row more, which KPIs must not be relied on; gives whether any."""
         if not blind or self._judged is None or rollout is None or self.evidence is None:
-            return
+            return False
         if self._judged.rollout != rollout.id:
             # Another rollout has begun while nothing could be read: what was known of the last says nothing about it.
             self._forget_rollout()
-            return
+            return False
         nothing = JoinedRows(self.policy.database.events, {})
         self.evidence = self._judged.look(nothing, self.versions, rollout, self.evidence.as_of, blind)
-        self.roles = {}
+        return True
 
     def forget(self) -> None:
         """Nothing is known any more; the next look judges all rows anew."""

@@ -60,7 +60,8 @@ class Decisions(Promises):
             return
         then_seconds = watchdog.then if isinstance(entry, RollbackDecided) else 0.0
         stopped_at = moment() if machine.paused_at is None else machine.paused_at
-        silence = stopped_at - self.truth.heard.get(machine.name, float("-inf"))
+        # What came meanwhile was not heard yet.
+        silence = max(0.0, stopped_at - self.truth.heard.get(machine.name, float("-inf")))
         if silence < (watchdog.timeout + then_seconds) * RATE - IN_FLIGHT_SECONDS:
             self.fail(
                 "what a stopped receiver did not hear is no silence",

@@ -44,10 +44,11 @@ def lasting(tmp_path: Path, router: Any, told: dict[str, Any]) -> Setting:
 
 async def live(
     setting: Setting, receiver: Mortal, dies_at: int, act: Callable[[Status], Awaitable[bool]]
-) -> list[Entry]:
-    """A receiver's life from an empty journal, killed once at a point and started again; gives the journal.
+) -> tuple[list[Entry], bool]:
+    """A receiver's life from an empty journal, killed at a point and started again: the journal, whether it died.
 
     *act* plays the person and Alertmanager: it is shown the status again and again, until it says that all is done.
+    A life may end before its point: how many there are differs a little with who is quicker.
     """
     for file in setting.folder.glob("state.db*"):
         file.unlink()
@@ -69,12 +70,9 @@ async def live(
             except (CanaryError, aiohttp.ClientError) as error:
                 now["refused"] = str(error)
             await asyncio.sleep(0.02)
-    assert died or not dies_at, f"point {dies_at} was never reached"
     entries = await setting.journal()
-    if not dies_at:
-        return entries
     receiver.end()
-    return entries
+    return entries, died
 
 
 def told_once(entries: list[Entry], team: Team, kinds: set[Kind]) -> None:
@@ -105,13 +103,11 @@ async def test_a_rollback_survives_a_kill_at_every_point(lasting: Setting, route
         return bool(rollout) and rollout["state"] == "rolled_back" and {"notify", "log"} <= set(rollout["steps"])
 
     with Mortal(lasting) as receiver:
-        await live(lasting, receiver, 0, act)
-        points = receiver.passed()
-        receiver.end()
-        assert points > 24, "the harness does not see the effects"
-        for point in range(1, points + 1):
+        point, died = 0, True
+        while died:
+            point += 1
             team.messages.clear()
-            entries = await live(lasting, receiver, point, act)
+            entries, died = await live(lasting, receiver, point, act)
 
             kinds = Counter(entry.kind for entry in entries)
             assert kinds[Kind.ROLLBACK] == kinds[Kind.ROLLED_BACK] == 1, f"killed at point {point}: {kinds}"
@@ -119,6 +115,7 @@ async def test_a_rollback_survives_a_kill_at_every_point(lasting: Setting, route
             assert lasting.stopped() >= 1
             assert len((lasting.folder / "rollbacks.log").read_text().splitlines()) == 3
             told_once(entries, team, {Kind.STARTED, Kind.ROLLBACK})
+    assert point > 24, "the harness does not see the effects"
 
 
 @pytest.fixture
@@ -155,17 +152,16 @@ async def test_an_advance_survives_a_kill_at_every_point(
         return bool(rollout) and rollout["phase"] == 1 and now["settled"] and not now["untold"]
 
     with Mortal(advancing) as receiver:
-        await live(advancing, receiver, 0, act)
-        points = receiver.passed()
-        receiver.end()
-        assert points > 12, "the harness does not see the effects"
-        for point in range(1, points + 1):
+        point, died = 0, True
+        while died:
+            point += 1
             team.messages.clear()
             # An empty journal next to a router that has customers on a canary would be doubted, and rightly.
             await haproxy.router.set_weight(Split("none", 0.0, testers=False))
-            entries = await live(advancing, receiver, point, act)
+            entries, died = await live(advancing, receiver, point, act)
 
             kinds = Counter(entry.kind for entry in entries)
             assert kinds[Kind.ADVANCED] == 1, f"killed at point {point}: {kinds}"
             assert await share(haproxy.router) == 1, f"killed at point {point}"
             told_once(entries, team, {Kind.STARTED, Kind.ADVANCED})
+    assert point > 12, "the harness does not see the effects"

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.support.clock import FakeClock
+
 T = TypeVar("T")
 
 
@@ -23,3 +25,16 @@ class InlineThreads:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+class SlowThreads(InlineThreads):
+    """Work that takes this many seconds."""
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do it, slowly."""
+        self._clock.advance(self._seconds)
+        return await super().run(work)

@@ -25,6 +25,7 @@ from tests.support.databases.exporting import kpis, policy_for, published, refre
 from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData
 from tests.support.receiving.entries import entry as entry_of
 from tests.support.receiving.entries import started
+from tests.support.threads import SlowThreads
 
 
 def _rollout(policy: Policy, at: datetime, *more: Entry) -> Rollout:
@@ -244,6 +245,28 @@ async def test_what_cannot_be_read_for_long_makes_the_judge_blind(lite: ShopData
         assert set(_verdicts(refresher).values()) == {"blind"}
         assert "database" in refresher.snapshot.blind
         assert refresher.snapshot.kpis is None
+
+
+async def test_blindness_does_not_wait_for_the_next_look(lite: ShopData, clock: FakeClock) -> None:
+    """After a slow look none is due for a while; a verdict that nobody may rely on any more is blind all the same."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    await _shop(lite, start, 20, canary_pays=0.97)
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = _rollout(policy, start)
+        clock.advance(25)
+        await settle(refresher, clock)
+        seeing, values = _verdicts(refresher), refresher.judge.roles
+        now = clock.now().timestamp()
+        refresher.judge.threads = SlowThreads(clock, 10)
+        await refresher.judge.look(now + 1, refresher.rollout, {}, 0)
+        await refresher.judge.look(now + 2, refresher.rollout, dict.fromkeys(policy.kpis, "replica"), 0)
+        evidence = refresher.judge.evidence
+
+    assert "blind" not in seeing.values()
+    assert evidence is not None
+    assert {kpi.verdict.value for kpi in evidence.kpis.values()} == {"blind"}
+    assert refresher.judge.roles == values
 
 
 async def test_the_floor_stays_watched_after_promotion(lite: ShopData, clock: FakeClock) -> None:

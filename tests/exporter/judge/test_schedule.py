@@ -1,10 +1,9 @@
 """Joining and judging run in a thread, no more often than they can be afforded, and end when a rollout is over."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -18,25 +17,11 @@ from exporter.ledger.rows import Codes, EventRows
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for
 from tests.support.receiving.entries import started
-from tests.support.threads import InlineThreads
+from tests.support.threads import InlineThreads, SlowThreads
 
-T = TypeVar("T")
 POLICY = policy_for("sqlite:///shop.db")
 ARM: Any = object()
 """What is known of a treatment; the schedule hands it on as it is."""
-
-
-class SlowThreads(InlineThreads):
-    """Work that takes this many seconds."""
-
-    def __init__(self, clock: FakeClock, seconds: float) -> None:
-        super().__init__()
-        self._clock, self._seconds = clock, seconds
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do it, slowly."""
-        self._clock.advance(self._seconds)
-        return await super().run(work)
 
 
 def _feed(*, ready: bool = True, fault: Exception | None = None) -> Any:

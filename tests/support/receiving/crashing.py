@@ -68,10 +68,6 @@ class Mortal:
         """Whether the receiver runs."""
         return bool(self._ask("alive"))
 
-    def passed(self) -> int:
-        """How many points the newest receiver has passed."""
-        return int(self._ask("passed"))
-
     def end(self) -> None:
         """Kill the receiver."""
         self._ask("end")
