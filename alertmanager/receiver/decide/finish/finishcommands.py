@@ -128,11 +128,15 @@ class FinishCommands:
             known = servers.others(stable) or f"nobody knows what they run ({servers.unknown})"
             moves_back = rollout.first_stable_slot is None
             deploy = f"deploy {rollout.canary} to the stable servers and " if moves_back else ""
+            # Also what only matters once it is finished: else the next attempt would be refused for that.
+            other = stable != rollout.canary
+            wrong = f"; --stable is {stable}, expected {rollout.canary}" if other else ""
+            then = f", then start with --stable {rollout.canary}" if other else ""
             raise RefusedError(
                 f"rollout {rollout.id} is promoted and not finished: everybody is on the canary's servers, and would "
-                f"move to the stable servers; {known}",
+                f"move to the stable servers; {known}{wrong}",
                 place="cannot start",
-                remedy=f"{deploy}run `canary finish`, or look yourself and add --force",
+                remedy=f"{deploy}run `canary finish`{then}, or look yourself and add --force",
             )
         if stable != rollout.canary:
             raise RefusedError(

@@ -329,7 +329,8 @@ async def test_the_next_release_waits_for_the_finish(shop: Shop) -> None:
     shop.runs("v1.0")
     with pytest.raises(RefusedError, match="promoted and not finished"):
         await start(shop, "v3.0", "v2.0")
-    shop.runs("v1.0")
+    with pytest.raises(RefusedError, match=r"not finished.* --stable is v1\.1, expected v2\.0; .*--stable v2\.0"):
+        await start(shop, "v3.0", "v1.1")
     with pytest.raises(RefusedError, match=r"everybody is on v2\.0, and would return to v1\.0"):
         await start(shop, "v3.0", "v1.0")
     shop.runs("v2.0")
