@@ -1,8 +1,7 @@
 """Does the simulator find what it is for? Known fixes are undone in a scratch copy, and seeds are run until one fails.
 
-A revert is a patch of the product's source: a text that must be there once, and what it is replaced by. When the
-product has moved on and the text is gone, that is said and counts as a failure: a revert that undoes nothing shows
-nothing.
+The fixes are in `fixes`. When the product has moved on and a fix's text is gone, that is said and counts as a failure:
+a revert that undoes nothing shows nothing.
 
     python -m simulation.reverts                  all of them, a line each
     python -m simulation.reverts --only outbox    those whose name has this in it
@@ -14,253 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from simulation.fixes import FIXES, Revert
+
 _ROOT = Path(__file__).resolve().parent.parent
 _PARTS = ("canary", "canaryctl", "alertmanager", "demo", "exporter", "rules", "grafana", "simulation")
-
-
-@dataclass(frozen=True)
-class Revert:
-    """One fix undone.
-
-    Attributes:
-        file: in which file of the product.
-        text: what the fix is there.
-        broken: what stands there without it.
-    """
-
-    name: str
-    file: str
-    text: str
-    broken: str
-
-
-_ACT = "alertmanager/receiver/act"
-_DECIDE = "alertmanager/receiver/decide"
-
-REVERTS = (
-    Revert(
-        "a decision and its effect are separated by a wait",
-        f"{_ACT}/effects.py",
-        "            return await self._permission.run(rollout_id, Step.PROCESS, process.stop, still=still)",
-        "            return await process.stop()",
-    ),
-    Revert(
-        "an old rollback stops the process of a new canary",
-        f"{_ACT}/effects.py",
-        "return rollout.leaving and newest is not None and newest.id == rollout.id",
-        "return newest is not None",
-    ),
-    Revert(
-        "the outbox looks at the newest rollout only",
-        f"{_ACT}/outbox.py",
-        "for rollout in reversed(list(self._store.rollouts.values())):",
-        "for rollout in list(self._store.rollouts.values())[-1:]:",
-    ),
-    Revert(
-        "the log of rollbacks looks at the newest rollout only",
-        f"{_ACT}/reconciler.py",
-        "for one in self._store.rollouts.values() if one.state in _ROLLED",
-        "for one in list(self._store.rollouts.values())[-1:] if one.state in _ROLLED",
-    ),
-    Revert(
-        "what the author of a command saw is not compared",
-        "canary/rollout/store/store.py",
-        "if seen is not None and command.looked:",
-        "if seen is not None and command.looked and command.lowers:",
-    ),
-    Revert(
-        "two writers may decide from the same past",
-        "canary/rollout/store/writer.py",
-        "        written = await self._reader.journal.append(entry, after=self._reader.end)",
-        "        written = await self._reader.journal.append(entry)",
-    ),
-    Revert(
-        "a list of alerts without the watchdog is believed",
-        "canary/prometheus/service.py",
-        "if not any(alert.name == names.WATCHDOG for alert in firing):",
-        "if False:",
-    ),
-    Revert(
-        "the phase's time is told by the wall clock",
-        f"{_DECIDE}/promotion/phasetimer.py",
-        "        measured = rollout.timer.elapsed_seconds(self._clock)",
-        "        measured = (self._clock.now() - rollout.phase_started_at).total_seconds()",
-    ),
-    Revert(
-        "what another machine has measured is counted twice",
-        f"{_DECIDE}/promotion/phasetimer.py",
-        "if seen != (rollout.id, rollout.phase, rollout.timer):",
-        "if seen[:2] != (rollout.id, rollout.phase):",
-    ),
-    Revert(
-        "silence is measured by the wall clock",
-        f"{_DECIDE}/watchdog.py",
-        "        return self._pauses.awake_seconds(self._clock.monotonic() - self._silent_since)",
-        "        return self._clock.now().timestamp() - (self.heard_at or self._clock.now()).timestamp()",
-    ),
-    Revert(
-        "what a stopped receiver did not hear is silence",
-        f"{_DECIDE}/pauses.py",
-        "        return age_seconds - paused",
-        "        return age_seconds",
-    ),
-    Revert(
-        "an advance does not ask Prometheus",
-        f"{_DECIDE}/promotion/promoter.py",
-        "        self.waiting = await self._objection(rollout)\n"
-        "        if self.waiting:\n            return self._plans.file.receiver.poll\n        if self._person",
-        "        self.waiting = None\n        if self._person",
-    ),
-    Revert(
-        "alerts of another rollout count",
-        f"{_DECIDE}/alerts/admission.py",
-        "if alert.labels[names.ROLLOUT] != rollout.id:",
-        "if False:",
-    ),
-    Revert(
-        "a rollback waits for the journal",
-        "canary/rollout/store/writer.py",
-        "_PATIENCE_SECONDS = 0.25",
-        "_PATIENCE_SECONDS = 1e9",
-    ),
-    Revert(
-        "whoever wants may raise",
-        f"{_ACT}/permission.py",
-        "        if not await self._leader.may_act():\n            raise RefusedError(",
-        "        if False:\n            raise RefusedError(",
-    ),
-    Revert(
-        "a router that was changed is left as it is",
-        f"{_ACT}/routercontroller.py",
-        "if observation is None or (observation.agrees(wanted) and self._set == wanted):",
-        "if observation is None or self._set == wanted:",
-    ),
-    Revert(
-        "what was lowered without a journal is forgotten with the process",
-        "canary/rollout/store/marker.py",
-        "        return entries\n\n    def keep(",
-        "        return []\n\n    def keep(",
-    ),
-    Revert(
-        "reports are made of the newest rollout only",
-        f"{_ACT}/reporter.py",
-        "for rollout in self._store.rollouts.values() if",
-        "for rollout in list(self._store.rollouts.values())[-1:] if",
-    ),
-    Revert(
-        "what the database refuses is told no simpler",
-        "canary/rollout/journal/journal.py",
-        "        for form in forms(entry):",
-        "        for form in (entry,):",
-    ),
-    Revert(
-        "a journal that cannot be is believed",
-        f"{_ACT}/trust.py",
-        "        return not self.doubt",
-        "        return True",
-    ),
-    Revert(
-        "an older journal is read on",
-        "canary/rollout/store/reader.py",
-        "if not found or found[0].identity != self._last.identity:",
-        "if False:",
-    ),
-    Revert(
-        "an older copy that is as long as what was read is written on",
-        "canary/rollout/store/reader.py",
-        "        return self._last or self.position",
-        "        return self.position",
-    ),
-    Revert(
-        "things are done about a journal in doubt",
-        f"{_ACT}/permission.py",
-        "        if self._store.fault:",
-        "        if False:",
-    ),
-    Revert(
-        "what a person lowered is raised as drift",
-        f"{_ACT}/routercontroller.py",
-        "        if moved is not None:",
-        "        if False:",
-    ),
-    Revert(
-        "a weight that a router cannot have is held",
-        f"{_ACT}/reconciler.py",
-        "        weight = 1 - rounded_down(1 - weight, finest) if finishing else rounded_down(weight, finest)\n",
-        "",
-    ),
-    Revert(
-        "silence waits for a leader",
-        f"{_DECIDE}/deadlines.py",
-        "        if self._leader.unknown:",
-        "        if False:",
-    ),
-    Revert(
-        "a dry run stays held",
-        f"{_DECIDE}/alerts/alertpoller.py",
-        "        wrong = [alert for alert in wrong if not self._handler.only_pretends(rollout, alert)]",
-        "",
-    ),
-    Revert(
-        "early messages share a key",
-        f"{_ACT}/outbox.py",
-        "{entry.seq or early_key(entry)}",
-        "{entry.seq}",
-    ),
-    Revert(
-        "a hold ends after one look",
-        f"{_DECIDE}/alerts/alertpoller.py",
-        "_CLEAR_LOOKS = 3",
-        "_CLEAR_LOOKS = 1",
-    ),
-    Revert(
-        "slots: the process of the stable slot is stopped",
-        f"{_ACT}/effects.py",
-        '        return self._slot_processes.get(other(stable or "a"), self._process)',
-        '        return self._slot_processes.get(stable or "a", self._process)',
-    ),
-    Revert(
-        "slots: the roles stay as they were at the start",
-        f"{_ACT}/splits.py",
-        "        stable_slot=rollout.stable_slot,",
-        "        stable_slot=rollout.first_stable_slot,",
-    ),
-    Revert(
-        "life: a phase ends in a change freeze",
-        f"{_DECIDE}/promotion/promoter.py",
-        "        if freeze := self._freezes.active:",
-        "        if freeze := None:",
-    ),
-    Revert(
-        "life: a rollout begins in a change freeze",
-        f"{_DECIDE}/commands.py",
-        "            if self._freezes.active and not request.force:",
-        "            if False:",
-    ),
-    Revert(
-        "life: no silence is obeyed",
-        "canary/prometheus/silences.py",
-        "        return bool(self.action) and self.covers(alert.labels)",
-        "        return False",
-    ),
-    Revert(
-        "life: a silence for people keeps a rollback away",
-        "canary/prometheus/silences.py",
-        "        return bool(self.action) and self.covers(alert.labels)",
-        "        return self.covers(alert.labels)",
-    ),
-    Revert(
-        "life: a pipeline is told of a promotion before it",
-        "canaryctl/cli/rollout/wait.py",
-        '    "promoted": frozenset({"promoted", "finishing", "finished"}),',
-        '    "promoted": frozenset({"baking", "promoted", "finishing", "finished"}),',
-    ),
-)
 
 
 def _find(revert: Revert, seeds: int, jobs: int) -> str:
@@ -283,7 +43,7 @@ def _find(revert: Revert, seeds: int, jobs: int) -> str:
 
 def search(only: str, seeds: int, jobs: int) -> Iterator[tuple[Revert, str]]:
     """Undo each, and look for it."""
-    for revert in REVERTS:
+    for revert in FIXES:
         if only in revert.name:
             yield revert, _find(revert, seeds, jobs)
 
