@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.detection.customers import END, Draft
-from bench.detection.shop import START
+from bench.detection.shops.customers import END, Draft
+from bench.detection.shops.shop import START
 from exporter.evidence.grid import Bools, Floats, Ints
 
 

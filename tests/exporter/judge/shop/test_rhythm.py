@@ -3,7 +3,7 @@
 import pytest
 
 from canary.policy.kpis import DEFAULT_KPIS
-from exporter.judge.rhythm import HourCount, Rhythm
+from exporter.judge.shop.rhythm import HourCount, Rhythm
 
 START = 1_700_006_400.0
 """On the hour."""

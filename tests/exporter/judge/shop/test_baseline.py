@@ -7,10 +7,10 @@ import pytest
 
 from canary.policy.kpis import Conversion, Success
 from exporter.evidence.verdict import HoldReason, Verdict
-from exporter.judge.baseline import level_before
 from exporter.judge.joins import JoinedRows
-from exporter.judge.rhythm import Rhythm
 from exporter.judge.rollout import JudgedRollout
+from exporter.judge.shop.baseline import level_before
+from exporter.judge.shop.rhythm import Rhythm
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
 from tests.exporter.judge.customers import END, POLICY, START, STARTS, VERSIONS, known_at, rollout, shop
 

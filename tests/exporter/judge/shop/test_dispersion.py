@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from canary.policy.model import Policy
 from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import KpiEvidence
-from exporter.judge.dispersion import Told, over_dispersion
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
+from exporter.judge.shop.dispersion import Told, over_dispersion
 from exporter.ledger.rows import FAILED_CODE, EventRows, Floats
 from tests.exporter.judge.customers import END, POLICY, START, VERSIONS, known_at, rollout, shop
 

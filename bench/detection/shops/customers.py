@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.detection.shop import PHASES, START
+from bench.detection.shops.shop import PHASES, START
 from canary.policy.orders import DEFAULT_EVENTS
 from canary.routers.bucket import nginx_order
 from exporter.evidence.grid import Bools, Floats, Ints

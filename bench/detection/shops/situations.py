@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.detection.checkout import Payments, checkout, settle, shop
-from bench.detection.customers import END, SIDES, WEIGHTS, Draft
-from bench.detection.shop import START
+from bench.detection.shops.checkout import Payments, checkout, settle, shop
+from bench.detection.shops.customers import END, SIDES, WEIGHTS, Draft
+from bench.detection.shops.shop import START
 from exporter.evidence.grid import Bools, Floats
 
 

@@ -11,7 +11,7 @@ from canary.policy.release import Upstreams
 from canary.policy.routers.sections import CommandRouter
 from canary.policy.routers.slots import Slot, Slots
 from canary.routers.base import Split
-from simulation.story import CANARY, STABLE, Story
+from simulation.stories.story import CANARY, STABLE, Story
 
 
 def with_slots(story: Story) -> Story:

@@ -7,7 +7,7 @@ and that nobody may be able to know who leads just then is what it must not depe
 from dataclasses import replace
 from random import Random
 
-from simulation.story import STRESS_SECONDS, Event, Story
+from simulation.stories.story import STRESS_SECONDS, Event, Story
 
 # The first rollout has begun by then, and is in one of its first phases.
 _EARLIEST_SECONDS, _LATEST_SECONDS = 15.0, 40.0
