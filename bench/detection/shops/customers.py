@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.detection.shops.shop import PHASES, START
-from canary.policy.orders import DEFAULT_EVENTS
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.routers.bucket import nginx_order
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.judge.joins import JoinedRows

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import KpiEvidence
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout

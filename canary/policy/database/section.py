@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from canary.policy.requestlog import RequestLog
-from canary.policy.sources import Source
+from canary.policy.database.requestlog import RequestLog
+from canary.policy.database.sources import Source
 from canary.policy.values.types import (
     DatabaseUrl,
     EnvironmentName,

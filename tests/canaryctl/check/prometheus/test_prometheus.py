@@ -11,7 +11,7 @@ from canary.policy import Policy
 from canary.prometheus import Prometheus
 from canary.units import parse_duration
 from canaryctl.check import Finding, Status
-from canaryctl.check.prometheus import check_prometheus
+from canaryctl.check.prometheus.prometheus import check_prometheus
 from canaryctl.generated import generated_files
 from rules.generate import rule_groups
 from rules.targets import mimir_namespace

@@ -16,7 +16,7 @@ from canary.policy import Policy
 from canary.prometheus import Prometheus
 from canary.prometheus.promql import matchers, parse
 from canary.units import format_duration
-from canaryctl.check.cadence import check_scrape
+from canaryctl.check.prometheus.cadence import check_scrape
 
 
 class _Signal(NamedTuple):

@@ -11,8 +11,8 @@ from canary import names
 from canary.policy import Policy
 from canary.prometheus import Prometheus, Rule
 from canaryctl.check import Finding, Status
-from canaryctl.check.cadence import check_evaluation, check_sources
-from canaryctl.check.shopseries import check_shop_series
+from canaryctl.check.prometheus.cadence import check_evaluation, check_sources
+from canaryctl.check.prometheus.shopseries import check_shop_series
 from tests.support.web.webserver import served
 
 Write = Callable[[str], Policy]

@@ -16,9 +16,9 @@ from canary.policy.pinning.digest import digest
 from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded
 from canary.units import parse_duration
-from canaryctl.check.cadence import check_evaluation, check_sources
+from canaryctl.check.prometheus.cadence import check_evaluation, check_sources
+from canaryctl.check.prometheus.shopseries import check_shop_series
 from canaryctl.check.rules import Files
-from canaryctl.check.shopseries import check_shop_series
 
 Rule = Mapping[str, Any]
 
