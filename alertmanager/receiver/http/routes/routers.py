@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from canary.errors import PayloadError, RefusedError, RouterError
 from canary.routers.asking import Question
 from canary.routers.traefik.config import PATH
-from canary.web.routes import JSON, Call, Refusal, Role, Route, Table, as_json
+from canary.web.routes.table import JSON, Call, Refusal, Role, Route, Table, as_json
 
 DISCOVERY_PATH = "/v3/discovery:runtime"
 

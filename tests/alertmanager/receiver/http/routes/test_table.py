@@ -19,7 +19,7 @@ from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.service import web_service
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
-from canary.web.routes import FORM, JSON, Forgery, Role, Route
+from canary.web.routes.table import FORM, JSON, Forgery, Role, Route
 from tests.support.receiving.receiver import OPERATOR_TOKEN, WEBHOOK_TOKEN, Setting, order
 
 FLAGS_TOKEN = "flags-token"
@@ -223,7 +223,7 @@ async def test_what_a_stranger_packs_is_not_unpacked(served: Served, monkeypatch
         raise AssertionError("a stranger's body is unpacked")
 
     monkeypatch.setattr(aiohttp.compression_utils.ZLibDecompressor, "decompress_sync", refuse)
-    monkeypatch.setattr("canary.web.bodies.unpacked", refuse)
+    monkeypatch.setattr("canary.web.routes.bodies.unpacked", refuse)
     bomb = gzip.compress(b"0" * 1_000_000)
     for route in [route for route in served.table if route.role in TOKENS]:
         found = await served.status(route, Authorization="Bearer wrong", Content_Encoding="gzip", data=bomb)
@@ -292,4 +292,4 @@ async def test_the_description_is_the_table(served: Served) -> None:
         if route.path.startswith(("/api/", "/ofrep/")) or route.role is Role.WEBHOOK
     }
     assert listed == programs
-    assert json.loads((Path(__file__).parents[4] / "docs" / "openapi.json").read_text()) == described
+    assert json.loads((Path(__file__).parents[5] / "docs" / "openapi.json").read_text()) == described

@@ -14,11 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from alertmanager.receiver.http.routerroutes import router_routes
+from alertmanager.receiver.http.routes.routers import router_routes
 from canary.routers import Split
 from canary.routers.asking import Question
 from canary.routers.traefik.config import ALONE, PATH, is_canary
-from canary.web.routes import Call, Refusal
+from canary.web.routes.table import Call, Refusal
 from tests.canary.routers.conftest import canary, stable
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import eventually

@@ -1,7 +1,7 @@
 """One table of routes per service: what is not in it does not exist.
 
 Each route says who may call it, what it takes and what it answers; `canary.web.checks` applies that to every request
-before the handler sees it, and `canary.web.openapi` writes the API's description from it. Checks that each handler made
+before the handler sees it, and `openapi` writes the API's description from it. Checks that each handler made
 for itself were tried before: a new handler forgot some of them, and the lists of paths that other parts kept (which
 authenticate by themselves, which are documented) went out of step with what was served.
 """

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from alertmanager.receiver.http.authority import Authority as Tokens
-from alertmanager.receiver.http.routerroutes import DISCOVERY_PATH
+from alertmanager.receiver.http.routes.routers import DISCOVERY_PATH
 from canary.errors import SecretError
 from canary.routers import router_of
 from canary.routers.envoy.section import EnvoyRouter

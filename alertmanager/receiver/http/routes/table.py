@@ -7,7 +7,10 @@ from aiohttp import web
 from alertmanager.receiver import answers
 from alertmanager.receiver.http import bodies, webhook
 from alertmanager.receiver.http.api import Api
-from alertmanager.receiver.http.commandroutes import (
+from alertmanager.receiver.http.ofrep import Ofrep
+from alertmanager.receiver.http.page.handlers import Page
+from alertmanager.receiver.http.page.routes import page_table
+from alertmanager.receiver.http.routes.commands import (
     adopt_route,
     amend_route,
     command_route,
@@ -15,16 +18,13 @@ from alertmanager.receiver.http.commandroutes import (
     experiment_routes,
     unschedule_route,
 )
-from alertmanager.receiver.http.flagroutes import flag_routes
-from alertmanager.receiver.http.noteroutes import note_routes
-from alertmanager.receiver.http.ofrep import Ofrep
-from alertmanager.receiver.http.page.handlers import Page
-from alertmanager.receiver.http.page.routes import page_table
-from alertmanager.receiver.http.routerroutes import AnswerRouter, router_routes
+from alertmanager.receiver.http.routes.flags import flag_routes
+from alertmanager.receiver.http.routes.notes import note_routes
+from alertmanager.receiver.http.routes.routers import AnswerRouter, router_routes
 from canary.names import API_PREFIX, WEBHOOK_PATH
 from canary.rollout.commands.verbs import Verb
-from canary.web.openapi import Description, Scheme, openapi
-from canary.web.routes import JSON, Answer, Call, Role, Route, Table, as_json
+from canary.web.routes.openapi import Description, Scheme, openapi
+from canary.web.routes.table import JSON, Answer, Call, Role, Route, Table, as_json
 
 _NO_JOURNAL = Answer("The journal cannot be read.", answers.Fault)
 

@@ -8,7 +8,7 @@ from alertmanager.receiver.http import bodies
 from alertmanager.receiver.http.api import Api
 from canary.names import API_PREFIX
 from canary.rollout.commands.verbs import Verb
-from canary.web.routes import JSON, Answer, Handler, Role, Route, Table, as_json
+from canary.web.routes.table import JSON, Answer, Handler, Role, Route, Table, as_json
 
 _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
     Verb.START: (

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from canary.web.routes import Answer, Role, Route, Table
+from canary.web.routes.table import Answer, Role, Route, Table
 
 Schema = dict[str, Any]
 

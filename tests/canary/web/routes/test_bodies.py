@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from canary.errors import PayloadError
-from canary.web.bodies import Body, MalformedError, read_body, shown, unpacked
-from canary.web.routes import FORM, Call, Refusal, Route
+from canary.web.routes.bodies import Body, MalformedError, read_body, shown, unpacked
+from canary.web.routes.table import FORM, Call, Refusal, Route
 
 
 class Note(Body):

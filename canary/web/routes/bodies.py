@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from canary.errors import PayloadError
-from canary.web.routes import FORM, Refusal, Route
+from canary.web.routes.table import FORM, Refusal, Route
 
 # Longer values are shortened where an error quotes them: the answer is for people, and may be logged.
 _SHOWN_CHARACTERS = 40

@@ -6,7 +6,7 @@ from alertmanager.receiver import answers
 from alertmanager.receiver.http import bodies
 from alertmanager.receiver.http.api import Api
 from canary.names import API_PREFIX
-from canary.web.routes import JSON, Answer, Handler, Role, Route, Table, as_json
+from canary.web.routes.table import JSON, Answer, Handler, Role, Route, Table, as_json
 
 
 def note_routes(api: Api) -> Table:

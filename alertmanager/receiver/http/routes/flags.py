@@ -3,7 +3,7 @@
 from alertmanager.receiver import answers
 from alertmanager.receiver.http import bodies
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX, Ofrep, ofrep_refusal
-from canary.web.routes import Answer, Role, Route, Table
+from canary.web.routes.table import Answer, Role, Route, Table
 
 
 def flag_routes(ofrep: Ofrep) -> Table:
