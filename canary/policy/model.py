@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from canary.policy.database.section import Database
 from canary.policy.experiments import Experiment, Flag
 from canary.policy.finish import Finish
 from canary.policy.kpis import Kpi
-from canary.policy.orders import Database
 from canary.policy.release import Phase, Phases, Process, Receiver, Rollback
 from canary.policy.routers.kinds import Router
 from canary.policy.routers.slots import slots_of

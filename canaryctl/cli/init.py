@@ -17,7 +17,7 @@ from rich.text import Text
 from canary.errors import CanaryError
 from canary.finding import Finding
 from canary.policy import Policy, load_policy
-from canary.policy.orders import Database
+from canary.policy.database.section import Database
 from canary.policy.reading.document import Document, read_document
 from canary.policy.schema import policy_schema
 from canaryctl.check.shop.database import check_database

@@ -25,9 +25,9 @@ from canary.policy.kpis import Conversion, Kpi, Success
 from canary.policy.model import Policy
 from canary.units import format_duration
 from exporter.evidence.judge import RolloutEvidence, Verdict
-from exporter.judge.calibration import Calibration, HarmFound, KpiCalibration, digest_of, interval
 from exporter.judge.joins import JoinedRows
 from exporter.judge.parameters import judge_parameters
+from exporter.judge.shop.calibration import Calibration, HarmFound, KpiCalibration, digest_of, interval
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, Floats
 from exporter.source.columns.values import NO_ID
 from exporter.source.database import Patience

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from canary.policy.orders import Event
+from canary.policy.database.section import Event
 from exporter.judge.blindness import BLIND_REASONS
 from tests.support.documents.pages import DOCS, Page
 

@@ -14,7 +14,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Receiver
 from canary.prometheus import Alertmanager
 from canary.testing.alertmanager import MemoryAlertmanager
-from simulation.story import SERVICE
+from simulation.stories.story import SERVICE
 from simulation.surroundings.monitoring import inhibitions, routes
 from tests.support.programs.alertmanager import Alertmanager as Server
 from tests.support.programs.processes import eventually

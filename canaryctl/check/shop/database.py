@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
+from canary.policy.database.section import LOG_SOURCE, Event
 from canary.policy.kpis import segment_column
-from canary.policy.orders import LOG_SOURCE, Event
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities

@@ -61,7 +61,7 @@ def _told(status: dict[str, Any], policy: Policy) -> Iterator[str]:
 
 def _without_unit(policy: Policy) -> Iterator[str]:
     """What people must know of a verdict, whatever it is."""
-    from exporter.judge.calibration import NO_UNIT, without_unit
+    from exporter.judge.shop.calibration import NO_UNIT, without_unit
 
     for name in without_unit(policy):
         yield f"no unit   {name}: {NO_UNIT}"

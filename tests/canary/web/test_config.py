@@ -14,7 +14,7 @@ from aiohttp import web
 from canary.errors import WebConfigError
 from canary.web.config import load_web_config
 from canary.web.options import WebOptions
-from canary.web.routes import Call, Role, Route
+from canary.web.routes.table import Call, Role, Route
 from canary.web.service import Service
 from tests.support.programs.processes import eventually
 

@@ -17,9 +17,9 @@ from sqlalchemy.pool import NullPool
 
 from canary.errors import CanaryError
 from canary.policy import load_policy
+from canary.policy.database.section import Database, Event
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
-from canary.policy.orders import Database, Event
 from canaryctl.cli.init import command
 from canaryctl.init.stamp import COLUMN, stamp
 from tests.support.clock import FakeClock

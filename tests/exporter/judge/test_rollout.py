@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from canary import names
 from canary.errors import DatabaseUnavailableError
+from canary.policy.database.section import Exclude
 from canary.policy.kpis import Success
 from canary.policy.model import Policy
-from canary.policy.orders import Exclude
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind

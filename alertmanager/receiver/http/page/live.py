@@ -17,7 +17,7 @@ from alertmanager.receiver.http.page.headers import HEADERS
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import CanaryError
 from canary.timing.clock import Clock
-from canary.web.routes import Refusal
+from canary.web.routes.table import Refusal
 
 # Each open page holds a connection for as long as it is open. One browser has a handful of tabs, one office a hundred
 # people who only look, and all pages together leave room among the service's connections for those who act.
