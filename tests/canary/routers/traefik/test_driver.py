@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +31,6 @@ from tests.support.programs.ports import free_port
 from tests.support.programs.traefik import Traefik
 from tests.support.web.asking import answering
 from tests.support.web.traffic import AddressCustomer, Answer, Customer, Upstream, load
-from tests.support.web.webserver import served
 
 ADDRESSES = [f"127.0.{part}.{number}" for part in (1, 2) for number in range(1, 41)]
 
@@ -202,30 +200,6 @@ def test_children_that_are_not_ours_are_no_weight(children: object) -> None:
     """Somebody else's service of this name is unknown, and not 0 %."""
     with pytest.raises((ValueError, KeyError, TypeError)):
         weight_of(children)
-
-
-@pytest.mark.parametrize(
-    ("service", "other"),
-    [
-        ('{"highestRandomWeight": {"services": [{"name": "a", "weight": Infinity}]}}', "{}"),
-        ('{"highestRandomWeight": {"services": [{"name": "stable-1", "weight": 10000}]}}', "[]"),
-        ("[" * 100_000, "{}"),
-        ("7", "{}"),
-        ("no JSON", "{}"),
-    ],
-    ids=["a weight without end", "routers that are a list", "JSON without bottom", "a number", "a text"],
-)
-async def test_something_else_at_the_api_s_address_is_no_reading(service: str, other: str) -> None:
-    """Whatever it answers, it is said to be unknown, and the other Traefiks are read."""
-
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(text=service if "/services/" in request.path else other)
-
-    async with served(web.get("/{path:.*}", answer)) as address:
-        section = TraefikRouter(kind="traefik", apis=(f"http://{address}",))
-        [reading] = (await TraefikFileRouter(section).read()).readings
-    assert reading.weight_ratio is None
-    assert reading.error
 
 
 def test_a_backquote_cannot_end_a_rule(tmp_path: Path) -> None:
