@@ -26,7 +26,10 @@ def test_the_first_rollout_goes_as_the_page_says(shop: Path, wheels: Path) -> No
     """From the installation and an order database to a rollback, on real HAProxy, Prometheus and Alertmanager."""
     unpack(wheels, shop / "source").rename(shop / "kpi-canary")
 
-    Page("first-rollout.md", shop).administer()
+    page = Page("first-rollout.md", shop)
+    page.write_files()
+
+    page.administer()
 
 
 def test_the_deployment_goes_as_the_page_says(tmp_path: Path, wheels: Path) -> None:
