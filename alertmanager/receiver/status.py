@@ -103,6 +103,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "alertmanager": {
             "error": poller.held_back.error,
             "silences": [_silence(one) for one in poller.held_back.in_force],
+            "inhibited": list(poller.held_back.inhibited),
         },
         "schedule": _schedule(receiver.scheduler),
         "policy": policy_data(receiver.plans, receiver.policies, rollout),
