@@ -291,7 +291,7 @@ inhibit_rules:
 """
 
 
-async def test_a_real_alertmanager_is_understood() -> None:
+async def test_a_real_alertmanager_is_understood() -> None:  # long: one real server, and all that is asked of it
     """Alerts are taken, a silence and inhibitions are known, and the configuration is the one that runs."""
     with AlertmanagerServer(_INHIBITING) as server:
         async with aiohttp.ClientSession() as session:
