@@ -102,7 +102,9 @@ def command(
     policy, rows, findings = _tried(text, output)
     show_rows(console, rows)
     if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
-        raise CanaryError("not written", place=str(output), remedy="write it by hand: docs/shop/your-database.md")
+        raise CanaryError(
+            "not written", place=str(output), remedy="write the policy by hand: docs/shop/your-database.md"
+        )
     _write(output, text)
     _write_schema(schema)
     if output_format == "json":
