@@ -7,10 +7,12 @@ from canary.prometheus import Series
 from canary.report import text
 from canary.report.review.asking import Asking
 from canary.report.review.rows import RowShare, row_shares
-from tests.support.receiving.pageview import BEGAN, NOW, RUNNING
+from canary.rollout.state import State
+from tests.support.receiving.pageview import BEGAN, NOW, release
 
 _UNPAID = {"event": "orders", "fault": "childless", "column": "payments"}
 _CARTLESS = {"event": "orders", "fault": "empty", "column": "cart_id"}
+_RELEASE = release("r-1", State.PROMOTED)
 
 
 class _Prometheus:
@@ -27,8 +29,8 @@ class _Prometheus:
             series
             for labels, stable, canary in shares
             for series in (
-                one(labels, stable, version=RUNNING.stable),
-                one(labels, canary, version=RUNNING.canary),
+                one(labels, stable, version=_RELEASE.stable),
+                one(labels, canary, version=_RELEASE.canary),
                 one(labels, 0.9, version="of-yesterday"),
             )
         ]
@@ -36,7 +38,7 @@ class _Prometheus:
 
 async def test_each_kind_is_told_by_role_and_only_those_found_are_listed() -> None:
     """The share of stable and canary, whether it was proven, and in how many ways was looked."""
-    rows = await row_shares("shop", RUNNING, Asking(_Prometheus(), BEGAN, NOW))
+    rows = await row_shares("shop", _RELEASE, Asking(_Prometheus(), BEGAN, NOW))
 
     assert rows == [
         RowShare("orders", "childless", "payments", 0.01, 0.3, broken=True),
