@@ -46,7 +46,10 @@ async def row_shares(service: str, rollout: Rollout, asking: Asking) -> list[Row
     for labels, value in shares:
         if (role := roles.get(labels.get(names.VERSION, ""))) is not None:
             found.setdefault(_about(labels), {})[role] = value
-    return [RowShare(*key, **by_role, broken=key in proven) for key, by_role in sorted(found.items())]
+    return [
+        RowShare(*key, by_role.get("stable"), by_role.get("canary"), broken=key in proven)
+        for key, by_role in sorted(found.items())
+    ]
 
 
 def _about(labels: Mapping[str, str]) -> tuple[str, str, str]:

@@ -88,13 +88,34 @@ async def newest_rows(
     Raises:
         DatabaseError: they cannot be read.
     """
-    dialect = Dialect(session.dialect_name)
     stream = await first_stream(policy, session, name)
-    kinds = await kinds_read(stream, session)
     # Times may be stored in any zone here; those that are too early are left out below.
     begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
-    bounds = {**stream.dialect.parameters(int(begin), int(now) + FARTHEST_ZONE_SECONDS), "count": most}
-    stumbled, anyhow = "", since is None
+    bounds = stream.dialect.parameters(int(begin), int(now) + FARTHEST_ZONE_SECONDS)
+    rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
+    clock_zone = Zone(policy.database.timezone, stream.dialect)
+    entered = clock_zone.of_instants if stream.entered_instants else clock_zone
+    settled = clock_zone.of_instants if stream.instants else clock_zone
+    dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
+    dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
+    return NewestRows(
+        name,
+        event,
+        [row for row, _ in dated],
+        [moment for _, moment in dated],
+        [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated],
+        where,
+        stumbled,
+        most,
+    )
+
+
+async def _rows(
+    policy: Policy, session: Session, stream: Stream, bounds: Mapping[str, Any], *, anyhow: bool
+) -> tuple[Sequence[Row], str]:
+    """The newest rows that have a time, and what could not be read of some row, so that each value was looked at."""
+    dialect, kinds, name = Dialect(session.dialect_name), await kinds_read(stream, session), stream.event
+    stumbled = ""
     try:
         rows = await _look(session, Statements(policy, dialect, name, kinds, careful=False), bounds, anyhow=anyhow)
     except (DatabaseUnavailableError, DatabaseTimeoutError):
@@ -104,24 +125,7 @@ async def newest_rows(
         stumbled = error.what
     if stream.key is not None:
         rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
-    rows = [row for row in rows if row[MOMENT] is not None]  # those without a time `canary check` tells of by itself
-    clock_zone = Zone(policy.database.timezone, dialect)
-    entered = clock_zone.of_instants if stream.entered_instants else clock_zone
-    settled = clock_zone.of_instants if stream.instants else clock_zone
-    moments = [entered.moment(float(row[MOMENT])) for row in rows]
-    if since is not None:
-        late = [number for number, moment in enumerate(moments) if moment >= since]
-        rows, moments = [rows[number] for number in late], [moments[number] for number in late]
-    return NewestRows(
-        name,
-        event,
-        rows,
-        moments,
-        [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row in rows],
-        where,
-        stumbled,
-        most,
-    )
+    return [row for row in rows if row[MOMENT] is not None], stumbled  # `canary check` tells of the others by itself
 
 
 async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any], *, anyhow: bool) -> Sequence[Row]:

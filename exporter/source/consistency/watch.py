@@ -108,7 +108,7 @@ class ConsistencyWatch:
         except Exception as error:  # noqa: BLE001  # a look that fails leaves its part unknown, and the next is tried
             compared = ()
             if not self._failed:
-                self._log.error("whether rows of both versions fit together cannot be seen", exception=error)
+                self._log.error("rows of both versions cannot be compared", exception=error)
             self._failed = True
         else:
             self._failed = False

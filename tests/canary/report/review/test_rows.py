@@ -20,7 +20,7 @@ class _Prometheus:
 
     async def query_range(self, expression: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
         def one(labels: Mapping[str, str], value: float, **more: str) -> Series:
-            return {**labels, **more}, [(end.timestamp(), value)]
+            return Series({**labels, **more}, [(end.timestamp(), value)])
 
         if "broken" in expression:
             return [one(_UNPAID, 1), one(_CARTLESS, 0)]
@@ -44,5 +44,5 @@ async def test_each_kind_is_told_by_role_and_only_those_found_are_listed() -> No
         RowShare("orders", "childless", "payments", 0.01, 0.3, broken=True),
         RowShare("orders", "empty", "cart_id", 0, 0),
     ]
-    assert text.faulty(rows) == [("orders, payments: childless", "1%", "30%", "more than chance explains")]
+    assert text.faulty(rows) == [("orders, payments: childless", "1.00%", "30.00%", "more than chance explains")]
     assert text.rows_looked_at(rows) == "Looked for in 2 ways, found in 1 of them."
