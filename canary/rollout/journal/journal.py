@@ -210,14 +210,10 @@ class Journal:
             await point.rollback()
 
     async def services(self) -> frozenset[str]:
-        """Whose entries are in this database.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Whose entries are in this database; JournalError when it cannot be read."""
         async with self._connection() as connection:
-            chains = (await connection.execute(sa.select(JOURNAL.c.service).distinct())).scalars()
-            return frozenset(chain.partition("/")[0] for chain in chains)
+            chains = await connection.execute(sa.select(JOURNAL.c.service).distinct())
+        return frozenset(chain.partition("/")[0] for chain in chains.scalars())
 
     async def position(self) -> int:
         """Position of the service's newest entry, 0 when there is none.
