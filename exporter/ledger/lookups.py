@@ -6,7 +6,8 @@ newest. What is read again takes the place of what was there: a row that comes l
 is known at the next look, and one that is there twice is one.
 
 While they cannot be read, nobody's version is told: their events then count as unread, are known again from where they
-stopped, and no row is counted as unknown because of an hour in which a database was down.
+stopped, and no row is counted as unknown because of an hour in which a database was down. They stay unread while the
+database is left alone between two attempts (`exporter.refresher`), which may each take as long as connecting may.
 
 The memory is bounded: of more rows than fit, the oldest are forgotten, and their customers have no version.
 """
@@ -61,14 +62,17 @@ class Lookup:
 
     Attributes:
         place: the policy's key.
+        source: where the table is.
         forgotten: whether some did not fit.
+        retry_at: it is left alone until then, as it could not be read.
     """
 
     def __init__(
         self, policy: Policy, source: str | None, place: str, sources: Sources, most: int, report: Report
     ) -> None:
         self.forgotten = False
-        self.place = place
+        self.place, self.source = place, source
+        self.retry_at = -math.inf
         self._most = most
         self._lateness_seconds = policy.database.lateness
         session = sources.sessions[source]
@@ -96,11 +100,14 @@ class Lookup:
         try:
             await self._reader.read(lambda: self._look(now))
         except Exception as error:
-            # Whatever it is, what was read before it is not what the table says now.
-            what, remedy = (error.what, error.remedy) if isinstance(error, DatabaseError) else (reason(error), "")
-            self._fault = DatabaseSourceError(what, place=self.place, remedy=remedy)
+            self.unread(error)
             raise
         self._fault = None
+
+    def unread(self, error: Exception) -> None:
+        """Nothing is told until the next look: whatever went wrong, what was read before is not what it says now."""
+        what, remedy = (error.what, error.remedy) if isinstance(error, DatabaseError) else (reason(error), "")
+        self._fault = DatabaseSourceError(what, place=self.place, remedy=remedy)
 
     def known(self, key: Any, moment: float) -> str | None:
         """What is said of a customer at *moment*: last before it, or else first within the lateness after it.

@@ -18,8 +18,11 @@ from canary.policy.database.section import Assignments, Event, Identities
 from canary.policy.database.sources import Source
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
+from canary.threads import SharedThreads
 from exporter.ledger.lookups import Lookups
-from exporter.source.database import Patience, Row
+from exporter.publish.counters import Counters
+from exporter.refresher import Refresher
+from exporter.source.database import Patience, Row, Session
 from exporter.source.routed import LEFT_OUT
 from exporter.source.sources import order_sources
 from tests.support.clock import FakeClock
@@ -285,6 +288,71 @@ async def test_what_is_older_than_the_forgotten_stays_so(two: Two, clock: FakeCl
 
         assert versions.version("new9", now) == "v2"
         assert versions.version("early", now) is None
+
+
+class Away:
+    """A session with a database that may be away: what it takes to notice, as an unanswered connection does."""
+
+    def __init__(self, session: Session, clock: FakeClock) -> None:
+        self.gone, self.attempts = False, 0
+        self.dialect_name, self.columns, self.run, self.close = (
+            session.dialect_name, session.columns, session.run, session.close,
+        )  # fmt: skip
+        self._session, self._clock = session, clock
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """Wait for four seconds in vain, or ask."""
+        if self.gone:
+            self.attempts += 1
+            self._clock.advance(4)
+            raise DatabaseSourceError("no answer", place="web")
+        return await self._session.rows(statement, parameters)
+
+
+async def test_a_database_that_is_away_is_left_alone_for_a_while(two: Two, clock: FakeClock) -> None:
+    """One attempt for all that is read there, then none for five seconds. Meanwhile what needs it is unread and no row
+    is given a version, and all other events are fresh at each refresh.
+    """
+    two.served("a", "v1", 7200)
+    two.login("a", 1, 7200)
+    carts = replace(_ORDERS, table="orders", unit=None, identity=None, version=None)
+    events = {**two.policy.database.events, "carts": carts}
+    policy = replace(two.policy, database=replace(two.policy.database, events=events))
+    async with order_sources(policy, Patience.LIVE) as sources:
+        web = Away(sources.sessions["web"], clock)
+        sources.sessions["web"] = web
+        since = clock.now().timestamp() - policy.database.since
+        refresher = Refresher(policy, sources, clock, Counters(20), since, SharedThreads())
+        two.order(1, 1)
+        await settle(refresher, clock, 40)
+        feeds = {feed.stream.event: feed for feed in refresher.feeds}
+        counts, faults, attempts, late = [], [], [], []
+        web.gone = True
+        for seconds in range(12):
+            if seconds == 11:
+                web.gone = False
+                two.served("a", "v2", 0)
+            two.order(1, 0)
+            began = clock.now().timestamp()
+            await refresher.refresh()
+            counts.append(
+                [{key.version: tally.rows for key, tally in feeds[event].ledger.totals.items()} for event in feeds]
+            )
+            faults.append({event for event, feed in feeds.items() if feed.fault is not None})
+            attempts.append(web.attempts)
+            late.append(clock.now().timestamp() - began)
+            clock.advance(1)
+        clock.advance(20)
+        await refresher.refresh()
+        by_event = dict(zip(feeds, counts[-2], strict=True))
+        orders = {key.version: tally.rows for key, tally in feeds["orders"].ledger.totals.items()}
+
+    assert late == [4, 0, 0, 0, 0, 4, 0, 0, 0, 0, 4, 0], (late, attempts)
+    assert attempts[-1] == 3
+    assert faults == [{"visits", "orders"}] * 12
+    assert by_event["orders"] == {"v1": 1}
+    assert by_event["carts"] == {"unknown": 12}
+    assert orders == {"v1": 12, "v2": 1}
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mariadb"])
