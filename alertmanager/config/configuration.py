@@ -1,6 +1,6 @@
 """From the policy to `alertmanager.yml`: how alerts reach the receiver at once, and people besides.
 
-What Alertmanager does with each setting is measured in docs/alertmanager.md.
+What Alertmanager does with each setting is measured in docs/operate/alertmanager.md.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The policy as frozen dataclasses: what `canary.yaml` may say, its defaults and their meaning.
 
 `canary.policy.load` reads the file, checks it as a whole and gives a `Policy`; nothing else builds one.
-The attribute docstrings are the reference that `docs/reference-policy.md` is made of.
+The attribute docstrings are the reference that `docs/reference/policy.md` is made of.
 """
 
 from dataclasses import field

@@ -83,7 +83,7 @@ def command(
     Next to the policy comes a JSON schema, by which editors that know YAML's language server complete and explain keys.
 
     With --stamp nothing is written: it prints what an administrator may run so that the database itself notes which
-    version wrote a row, for the tables of a policy (--config.file) or of the proposed mapping (docs/stamps.md).
+    version wrote a row, for the tables of a policy (--config.file) or of the proposed mapping (docs/shop/stamps.md).
     """
     if stamping:
         _stamp(output_format, given)
@@ -102,7 +102,7 @@ def command(
     policy, rows, findings = _tried(text, output)
     show_rows(console, rows)
     if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
-        raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
+        raise CanaryError("not written", place=str(output), remedy="write it by hand: docs/shop/your-database.md")
     _write(output, text)
     _write_schema(schema)
     if output_format == "json":

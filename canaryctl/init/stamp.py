@@ -91,7 +91,7 @@ def _words(dialect: str) -> "_Postgresql | _Mysql":
             raise CanaryError(
                 f"stamps are for PostgreSQL, MariaDB and MySQL, this is {dialect}",
                 place="database.url",
-                remedy="docs/versions.md has the other ways",
+                remedy="docs/shop/versions.md has the other ways",
             )
 
 

@@ -1,4 +1,4 @@
-"""docs/openapi.json and docs/reference-api.md, from the table of routes that the receiver answers by."""
+"""docs/openapi.json and docs/reference/api.md, from the table of routes that the receiver answers by."""
 
 from collections.abc import Iterator
 from typing import Any

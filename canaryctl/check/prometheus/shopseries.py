@@ -46,7 +46,7 @@ async def check_shop_series(policy: Policy, prometheus: Prometheus, *, windows: 
     place = f"prometheus {prometheus.url}"
     if not policy.technical:
         what = "errors and response times are not watched, the KPIs alone decide: the policy has no `signals` section"
-        return [warning(place, what, "`signals: {}` watches http_requests_total; see docs/rules.md")]
+        return [warning(place, what, "`signals: {}` watches http_requests_total; see docs/operate/rules.md")]
     found = [await _judged(policy, prometheus, place, signal, windows) for signal in _signals(policy)]
     return [finding for findings in found for finding in findings]
 
@@ -88,7 +88,10 @@ def _of_haproxy(policy: Policy) -> Iterator[_Signal]:
         _select(policy, "haproxy_backend_http_responses_total", f'proxy="{backend}"'),
         counted=True,
         needed=True,
-        remedy="let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets; see docs/rules.md",
+        remedy=(
+            "let a frontend of HAProxy serve its metrics, and name it in signals.haproxy_targets;"
+            " see docs/operate/rules.md"
+        ),
     )
 
 

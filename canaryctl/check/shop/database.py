@@ -259,7 +259,7 @@ def _told_apart(place: str, policy: Policy) -> list[Finding]:
     if not silent:
         return []
     what = f"no version is known of any row of {', '.join(silent)}: `canary plan` works, no rollout can be judged"
-    return [warning(place, what, "give database.assignments and each event's `unit`: docs/your-database.md")]
+    return [warning(place, what, "give database.assignments and each event's `unit`: docs/shop/your-database.md")]
 
 
 def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ EXPECTED = {
     "shop_payments_total": {("v1", "succeeded"): 2.0},
 }
 
-_BLOCKS = blocks_of(DOCS / "stamps.md")
+_BLOCKS = blocks_of(DOCS / "shop" / "stamps.md")
 [_SHELL], [MAPPING] = ([one.text for one in _BLOCKS if one.language == language] for language in ("sh", "yaml"))
 COMMANDS = [shlex.split(line, comments=True) for line in _SHELL.splitlines()]
 """The page's: the script for a policy and for a database alone, given to PostgreSQL and to MariaDB."""

@@ -34,8 +34,8 @@ _ALIVE_SECONDS = 10.0
 # Who takes no event for this long has stopped reading, and only holds a connection.
 _TAKE_SECONDS = 10.0
 
-# A comment of the event stream, which browsers skip.
-_STILL_HERE = b": still here\n\n"
+# An event, and no comment of the stream: the page's script must hear it, to know a connection that died without a word.
+_STILL_HERE = b"event: alive\ndata: {}\n\n"  # one without data is none for browsers
 
 
 @dataclass(frozen=True)

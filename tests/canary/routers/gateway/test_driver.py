@@ -218,8 +218,8 @@ def test_what_is_generated_is_what_kubernetes_takes(tmp_path: Path) -> None:
 
 
 def test_the_pages_policy_gives_a_route(tmp_path: Path) -> None:
-    """The policy of docs/routers-gateway.md is read, and its route names what it names."""
-    [text] = [block.text for block in blocks_of(DOCS / "routers-gateway.md") if block.language == "yaml"]
+    """The policy of docs/routers/gateway.md is read, and its route names what it names."""
+    [text] = [block.text for block in blocks_of(DOCS / "routers" / "gateway.md") if block.language == "yaml"]
     (tmp_path / "canary.yaml").write_text(text)
     [router] = routers_of(load_policy(tmp_path / "canary.yaml"))
     route, role = yaml.safe_load_all(router.snippet()["gateway.yaml"])

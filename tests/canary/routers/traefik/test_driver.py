@@ -213,8 +213,8 @@ def test_a_backquote_cannot_end_a_rule(tmp_path: Path) -> None:
 
 
 def test_the_pages_policy_gives_both_files(tmp_path: Path) -> None:
-    """The policy of docs/routers-traefik.md is read, and its files name what it names."""
-    text, _ = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "yaml"]
+    """The policy of docs/routers/traefik.md is read, and its files name what it names."""
+    text, _ = [block.text for block in blocks_of(DOCS / "routers" / "traefik.md") if block.language == "yaml"]
     (tmp_path / "canary.yaml").write_text(text, encoding="utf-8")
 
     [router] = routers_of(load_policy(tmp_path / "canary.yaml"))
@@ -230,9 +230,9 @@ def test_the_pages_policy_gives_both_files(tmp_path: Path) -> None:
 
 
 async def test_the_pages_commands_put_the_token_into_its_place(tmp_path: Path) -> None:
-    """Generated and prepared as docs/routers-traefik.md says, both files are what a Traefik that asks needs."""
-    _, asking = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "yaml"]
-    [commands] = [block.text for block in blocks_of(DOCS / "routers-traefik.md") if block.language == "sh"]
+    """Generated and prepared as docs/routers/traefik.md says, both files are what a Traefik that asks needs."""
+    _, asking = [block.text for block in blocks_of(DOCS / "routers" / "traefik.md") if block.language == "yaml"]
+    [commands] = [block.text for block in blocks_of(DOCS / "routers" / "traefik.md") if block.language == "sh"]
     (tmp_path / "asking.yaml").write_text(asking, encoding="utf-8")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "router-token").write_text("token-of-the-routers\n")
