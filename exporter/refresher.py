@@ -100,6 +100,8 @@ class Refresher:
     clock_ahead_seconds: float = 0.0
     snapshot: Snapshot = field(init=False)
     feeds: list[Feed] = field(init=False)
+    _away: dict[str | None, tuple[float, DatabaseSourceError]] = field(init=False, default_factory=dict)
+    """By source, until when nothing is asked of it, and why."""
 
     def __post_init__(self) -> None:
         """Begin knowing nothing."""
@@ -136,8 +138,6 @@ class Refresher:
             trusted_kpis(policy),
         )
         self.sampling = Sampling(self.feeds, policy.evidence.sample_above, self._log)
-        self._away: dict[str | None, tuple[float, DatabaseSourceError]] = {}
-        """By source, until when nothing is asked of it, and why."""
         self._lag: float | None = None
         self._unknown_versions = UnknownVersions(self.feeds, policy.database.window, policy.database.lateness)
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
