@@ -92,6 +92,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"frozen    {status['freeze']['summary']}"
     for silence in status["alertmanager"]["silences"]:
         yield f"silenced  {silence['summary']}"
+    for sentence in status["alertmanager"].get("inhibited", ()):  # a receiver of the version before names none
+        yield f"inhibited {sentence}"
 
 
 def _rollout(rollout: dict[str, Any]) -> Iterator[str]:
