@@ -41,7 +41,7 @@ IDLE: Status = {
     "process": None,
     "errors": {},
     "prometheus": {"looked_at": None, "error": "", "firing": [], "alerts": []},
-    "alertmanager": {"error": "", "silences": []},
+    "alertmanager": {"error": "", "silences": [], "inhibited": []},
     "schedule": {"start_at": None, "summary": "", "refused": ""},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
     "watchdog": {"heard_at": None, "blind": False},
@@ -138,6 +138,7 @@ RUNNING: Status = {
     },
     "alertmanager": {
         "error": "",
+        "inhibited": ["rollback (CanaryConversionDegraded fires): inhibited by CanaryBlind"],
         "silences": [
             {
                 "id": "5",
