@@ -16,9 +16,8 @@ the time of the row that has it along, in one text (`split_key`): what a custome
 after the next change, belongs to the version that took the order.
 
 The same look-up, by the parent's key, tells whether a row comes from a customer who counts nowhere: whom
-`database.exclude.units` names, or whose assignment says that no chance has decided it (`tester`). It counts such
-parents instead of asking whether one EXISTS, which databases turn into a join of their own choice: PostgreSQL hashed the
-whole table of visits for each hour of orders.
+`database.exclude.units` names, or whose assignment says that no chance has decided it (`tester`). Such parents are
+counted, as EXISTS becomes a join of the database's choice: PostgreSQL hashed all visits for each hour of orders.
 """
 
 import re
