@@ -248,8 +248,7 @@ class Versions:
     def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
         """The version of the unit's last assignment up to the row's time, then that of the first one after it."""
         given = self._assignments
-        if given is not None and given.from_ is None:
-            yield from self._given(name, row, given.version)
+        yield from self._given(name, row, given.version) if given is not None and given.from_ is None else ()
 
     def _given(self, name: str, row: sa.FromClause, column: str, *, otherwise: str | None = None) -> Iterator[Column]:
         """A column of the same assignments as a text, and *otherwise* where it says nothing."""
