@@ -25,8 +25,8 @@ Prometheus 3 leaves the left edge of a window out. In promtool's world, where sc
 window has one sample fewer than in Prometheus 2, and a count that is only just large enough is not. In a real
 Prometheus scrapes stand anywhere within the window, and both versions see the same.
 
-HAProxy 2.6 is what every change is tested with. Of the versions from 2.4 on, those that no package was found of (2.4, 2.5,
-2.7, 2.9, 3.1 and 3.3) were not run; 2.2 does not start with the tests' configuration.
+HAProxy 2.6 is what every change is tested with. Of 2.4, 2.5, 2.7, 2.9, 3.1 and 3.3 no package was found, so they were not
+run; 2.2, which is older, takes the generated configuration (`haproxy -c`).
 
 | program | version | what was run | when | result |
 |---|---|---|---|---|
