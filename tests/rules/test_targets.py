@@ -34,6 +34,7 @@ def test_manifests_are_what_kubernetes_takes(kind: str) -> None:
 
     assert {manifest["kind"] for manifest in manifests} == {
         "PrometheusRule",
+        "ServiceMonitor",
         "AlertmanagerConfig",
         "AnalysisTemplate",
         "MetricTemplate",
@@ -58,6 +59,9 @@ def test_any_service_gives_names_that_kubernetes_takes(service: str) -> None:
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "exprs"), "up", "rules[0].exprs: is no field"),
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expr"), None, "rules[0].expr: is missing"),
         ("PrometheusRule", ("spec", "groups", 0, "interval"), 5, "interval: expected text"),
+        ("ServiceMonitor", ("spec", "selector"), None, "spec.selector: is missing"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "honour_labels"), True, "endpoints[0].honour_labels: is no field"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "params", "service"), "shop", "params.service: expected a list"),
         ("PrometheusRule", ("spec", "groups", 0, "interval"), "5 s", "interval: expected 0|"),
         ("PrometheusRule", ("spec", "groups", 1, "name"), "canary-bookshop", "groups: two items are the same"),
         ("AlertmanagerConfig", ("spec", "route", "routes", 0, "groupBy"), "alertname", "groupBy: expected a list"),
