@@ -76,7 +76,7 @@ pictures: $(VENV)/.installed ## renew the pictures of the documentation: dashboa
 docs: ## build the documentation as a site: site/index.html (ARGS=serve: while writing; release, dev, versions: by version)
 	@scripts/docs $(ARGS)
 
-compat: $(VENV)/.installed ## try the programs that lie in a folder (PROGRAMS=FOLDER), and renew docs/compatibility.md
+compat: $(VENV)/.installed ## try the programs that lie in a folder (PROGRAMS=FOLDER), and renew docs/operate/compatibility.md
 	@$(BIN)/python -m scripts.compat $(or $(PROGRAMS),$(error PROGRAMS=FOLDER is missing)) $(ARGS)
 
 sbom: $(VENV)/.installed ## write the bill of materials of what runs, as CycloneDX: dist/sbom.json

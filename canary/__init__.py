@@ -5,9 +5,9 @@
 * `__version__` is the installed version.
 
 These follow the changelog's promise: they change only with a major version. Whatever else can be imported is ours to
-move. A program that gives commands to a rollout uses the receiver's HTTP interface (docs/reference-api.md) or the
+move. A program that gives commands to a rollout uses the receiver's HTTP interface (docs/reference/api.md) or the
 command line with `--format json`; both are promises too, and so is to a router kind of one's own what
-docs/router-plugins.md imports.
+docs/routers/plugins.md imports.
 """
 
 import importlib

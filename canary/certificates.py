@@ -1,4 +1,4 @@
-"""Whom a connection with TLS believes: the authority that the policy names, or those of this machine."""
+"""Whom a connection with TLS believes (an authority that the policy names, or the machine's), and what it shows."""
 
 import ssl
 from pathlib import Path
@@ -17,3 +17,14 @@ def tls_context(ca_file: Path | str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def load_chain(context: ssl.SSLContext, certificate: Path | str, key: Path | str | None = None) -> None:
+    """Show others this certificate; without a key's file, its own file holds the key.
+
+    A key with a password is refused: OpenSSL would ask for it on the terminal, and a service wait there for good.
+
+    Raises:
+        OSError: a file cannot be read, or they do not fit (ssl's own errors are one).
+    """
+    context.load_cert_chain(certificate, key, password=lambda: "")

@@ -30,6 +30,7 @@ message apart. `label` is the bounded value under which an error is counted in m
 
 import os
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -253,7 +254,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
     number = getattr(error, "errno", None)
-    if isinstance(error, OSError) and isinstance(number, int) and number > 0 and not getattr(error, "reason", None):
+    of_the_system = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)  # OpenSSL has its own numbers
+    if of_the_system and isinstance(number, int) and number > 0 and not getattr(error, "reason", None):
         return os.strerror(number)
     if isinstance(error, KeyError) and error.args:
         return f"{error} is missing"

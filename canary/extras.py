@@ -26,5 +26,6 @@ def require(extra: str, purpose: str) -> None:
         raise ExtraMissingError(
             f"needs the extra `{extra}`, which is not installed",
             place=purpose,
-            remedy=f"install kpi-canary[{extra}] (from its folder: pip install '.[{extra}]')",
+            remedy=f"install kpi-canary[{extra}] from where it came"
+            f" (a folder: pip install '.[{extra}]'; a wheel: 'FILE.whl[{extra}]')",
         )

@@ -23,7 +23,8 @@ def files_of(
     policies: Sequence[Policy],
     target: str,
     *,
-    merge: Path | None = None,
+    merge: Sequence[Path] = (),
+    output: Path = Path(),
     inline: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Mapping[str, Files]:
@@ -31,6 +32,8 @@ def files_of(
 
     Args:
         target: `files`, `kubernetes`, or one of `REMOTE`.
+        merge: an alertmanager.yml and a prometheus.yml that are there already; ours are these with our parts added.
+        output: the folder that everything is written into; a merged prometheus.yml names it.
         labels: of Kubernetes' resources.
 
     Raises:
@@ -47,7 +50,7 @@ def files_of(
                 policy.service: {**own[policy.service], **remote_files(policy, target, inline=inline)}
                 for policy in policies
             }
-        shared = _shared_files(*policies, merge=merge)
+        shared = {**_shared_files(*policies), **_merged_files(policies, merge, _rules(own, output))}
     if len(policies) == 1:
         return {policies[0].service: {**own[policies[0].service], **shared}}
     return {
@@ -87,13 +90,13 @@ def _apart(files: Files, service: str) -> Files:
     }
 
 
-def generated_files(policy: Policy, *, merge: Path | None = None, inline: bool = False) -> Files:
+def generated_files(policy: Policy, *, inline: bool = False) -> Files:
     """Everything that is generated from one policy.
 
     Raises:
         GenerateError: something cannot be generated.
     """
-    return {**_own_files(policy, inline=inline), **_shared_files(policy, merge=merge)}
+    return {**_own_files(policy, inline=inline), **_shared_files(policy)}
 
 
 def remote_files(policy: Policy, target: str, *, inline: bool = False) -> Files:
@@ -124,18 +127,41 @@ def _own_files(policy: Policy, *, inline: bool) -> Files:
     return files
 
 
-def _shared_files(*policies: Policy, merge: Path | None) -> Files:
-    from alertmanager.config.configuration import alertmanager_file
+def _shared_files(*policies: Policy) -> Files:
+    from alertmanager.config.configuration import alertmanager_config
     from canary.mixin.yamltext import dump
     from grafana.generate import dashboards, provisioning
     from rules.scrape import scrape_config
 
     return {
         "prometheus/prometheus.yml": dump(scrape_config(*policies)),
-        "alertmanager/alertmanager.yml": alertmanager_file(*policies, merge=merge),
+        "alertmanager/alertmanager.yml": dump(alertmanager_config(*policies)),
         **{f"grafana/dashboards/{name}": text for name, text in dashboards(*policies).items()},
         **{f"grafana/provisioning/{name}": text for name, text in provisioning(*policies).items()},
     }
+
+
+def _rules(own: Mapping[str, Files], output: Path) -> list[Path]:
+    return sorted(output / path for files in own.values() for path in files if path.startswith("prometheus/rules/"))
+
+
+def _merged_files(policies: Sequence[Policy], merge: Sequence[Path], rules: Sequence[Path]) -> Files:
+    """Which of the two a file is, is told by what is in it: its name may be any."""
+    from alertmanager.config.configuration import alertmanager_file
+    from canary.mixin.theirs import read_theirs
+    from rules.merging import is_prometheus, merged_file
+
+    files: dict[str, str] = {}
+    for path in merge:
+        theirs = read_theirs(path)
+        if is_prometheus(theirs):
+            name, text = "prometheus/prometheus.yml", merged_file(theirs, policies, rules)
+        else:
+            name, text = "alertmanager/alertmanager.yml", alertmanager_file(*policies, merge=path)
+        if name in files:
+            raise GenerateError(f"two files to merge into would both be {name}", place=f"merge: {path}")
+        files[name] = text
+    return files
 
 
 def _own_manifests(policy: Policy, labels: Mapping[str, str], *, inline: bool) -> Files:

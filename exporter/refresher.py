@@ -26,10 +26,10 @@ from canary.timing.clock import Clock
 from canary.units import format_ratio
 from exporter.faults import Attempt, Faults
 from exporter.judge.blindness import blind_kpis, clock_kpis
-from exporter.judge.calibration import trusted_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
+from exporter.judge.shop.calibration import trusted_kpis
 from exporter.ledger.feed import Feed
 from exporter.ledger.lookups import MOST_ROWS, Lookups
 from exporter.ledger.reconciler import LedgerReconciler

@@ -1,7 +1,7 @@
 """Several exporters behind one address: each with its own database, counters and judgement.
 
 They share the process that answers scrapes; what each one reads and judges is in a process of its own, so that none
-pays for another. docs/several-services.md says how many fit a core.
+pays for another. docs/operate/several-services.md says how many fit a core.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,7 +1,7 @@
 // The mixin's configuration. It has no limits and no phases: the receiver publishes those of each rollout, and the rules
 // compare with what it publishes. `canary generate` fills all of it from a policy; by hand it is
 // changed as in any mixin: `kpiCanary { _config+:: { service: 'bookshop', critical+: { holdFor: '20s' } } }`.
-// Numbers are texts. docs/rules.md says what each means.
+// Numbers are texts. docs/operate/rules.md says what each means.
 local kpi = import 'lib/kpi.libsonnet';
 
 {

@@ -25,14 +25,12 @@ def scrape_config(*policies: Policy) -> dict[str, Any]:
         },
         "alerting": {"alertmanagers": alertmanagers},
         "rule_files": ["rules/*.yml"],
-        "scrape_configs": [{**job, **_unlike(seconds, every)} for policy in policies for job, seconds in _jobs(policy)],
+        "scrape_configs": [{**job, **_every(seconds)} for policy in policies for job, seconds in _jobs(policy)],
     }
 
 
-def _unlike(seconds: float, every: float) -> dict[str, Any]:
-    """A job's own interval, where it is not everybody's."""
-    if seconds == every:
-        return {}
+def _every(seconds: float) -> dict[str, Any]:
+    """A job's own interval: it is copied into files whose `global` says another, and windows are made for this one."""
     return {"scrape_interval": format_duration(seconds), "scrape_timeout": format_duration(min(seconds, 10))}
 
 

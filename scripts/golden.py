@@ -21,7 +21,7 @@ from canary.mixin.yamltext import dump
 from canary.policy import Policy, load_policy
 from rules.generate import prometheus_files
 from rules.names import names_libsonnet
-from scripts import reference
+from scripts import journals, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "golden"
@@ -47,6 +47,7 @@ def golden() -> Iterator[tuple[Path, str]]:
     shop = dataclasses.replace(policy("minimal"), service="shop")
     yield ROOT / "grafana" / "default.json", json.dumps(dashboards_config(shop), indent=2, ensure_ascii=False) + "\n"
     yield from reference.pages()
+    yield FOLDER / "journals.txt", journals.folding()
     for name in POLICIES:
         found = policy(name)
         files = {f"prometheus/{path}": text for path, text in prometheus_files(found).items()}

@@ -1,8 +1,9 @@
 """What a release consists of, built and laid out in dist/, and nothing published.
 
 `make release ARGS="--prepare 1.2.0"` gives the version its section in the changelog, for a commit that people look at.
-`make release` then builds that commit: wheel and sdist, the image's Containerfile, the changelog's section as text, and
-the sums of all of it. The files are the same for the same commit, whoever builds them: their times are the commit's.
+`make release` then builds that commit: wheel and sdist, a Containerfile that makes the image of the sdist, the
+changelog's section as text, and the sums of all of it. The files are the same for the same commit, whoever builds them:
+their times are the commit's.
 """
 
 import argparse
@@ -62,6 +63,19 @@ def prepare(root: Path, name: str, today: str) -> None:
     project.write_text(declared, encoding="utf-8")
 
 
+def of_sdist(image: str, sdist: str) -> str:
+    """An image's file that takes the project from the sdist next to it, and not from a checkout.
+
+    Who has downloaded a release has no checkout. `ADD` unpacks an archive that lies there.
+    """
+    lines = image.replace(" -f deploy/Containerfile", "").splitlines(keepends=True)
+    of_checkout = [line for line in lines if line.startswith("COPY ") and not line.startswith("COPY --from=")]
+    added = f"ADD {sdist} /src/\nWORKDIR /src/{sdist.removesuffix('.tar.gz')}\n"
+    return "".join(
+        added if of_checkout and line is of_checkout[0] else line for line in lines if line not in of_checkout[1:]
+    )
+
+
 def build(root: Path, target: Path) -> list[Path]:
     """Lay the release out in an empty folder; gives its files.
 
@@ -83,7 +97,8 @@ def build(root: Path, target: Path) -> list[Path]:
     )
     if result.returncode != 0:
         raise NotReadyError(f"the build failed:\n{result.stderr[-2000:]}")
-    shutil.copy(root / "deploy" / "Containerfile", target)
+    image = (root / "deploy" / "Containerfile").read_text(encoding="utf-8")
+    (target / "Containerfile").write_text(of_sdist(image, next(target.glob("*.tar.gz")).name), encoding="utf-8")
     (target / "CHANGES.md").write_text(f"{said}\n", encoding="utf-8")
     (target / "VERSION").write_text(f"{name}\n", encoding="utf-8")
     files = sorted(target.iterdir())

@@ -16,7 +16,7 @@ from canary.timing.times import to_text
 from simulation.life import LIFE
 from simulation.network import Network
 from simulation.plans import PLAN
-from simulation.story import ACTS, SERVICE, Event
+from simulation.stories.story import ACTS, SERVICE, Event
 
 if TYPE_CHECKING:
     from simulation.hosts import Host

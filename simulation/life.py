@@ -1,7 +1,7 @@
 """The rest of a release's life: freezes, notes, silences, pipelines that wait, a second attempt right after a rollback.
 
 These stories are the ordinary ones with such people put on top, drawn from random numbers of their own, as in
-`simulation.plans`: each fault of a seed then meets a freeze that runs, a silence that is in force, a waiting pipeline.
+`plans`: each fault of a seed then meets a freeze that runs, a silence that is in force, a waiting pipeline.
 
 What is promised of them is looked at from outside: in the journal, at the Alertmanagers, in what a pipeline is told.
 """
@@ -27,7 +27,7 @@ from canaryctl.cli.rollout.wait import Outcome, Waiting
 from simulation.checks.checks import Checks
 from simulation.checks.promises import IN_FLIGHT_SECONDS, just_woken, moment
 from simulation.hosts import Host
-from simulation.story import STRESS_SECONDS, Event, Story
+from simulation.stories.story import STRESS_SECONDS, Event, Story
 from simulation.surroundings.monitoring import Monitoring
 from simulation.surroundings.operators import Operators
 from simulation.truth import Truth

@@ -25,7 +25,7 @@ from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.testing.loop import MACHINE
 from simulation.hosts import Host, Surroundings
-from simulation.story import PHASE_SECONDS, STRESS_SECONDS, Event, Story
+from simulation.stories.story import PHASE_SECONDS, STRESS_SECONDS, Event, Story
 from simulation.surroundings.operators import Operators
 
 PLAN = "plan"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from canary import names
 from simulation.life import LIFE, with_life
-from simulation.outages import with_outage
 from simulation.plans import PLAN, with_plans
-from simulation.slots import with_slots
-from simulation.story import ACTS, FAULTS, Story, draw
+from simulation.stories.outages import with_outage
+from simulation.stories.slots import with_slots
+from simulation.stories.story import ACTS, FAULTS, Story, draw
 from simulation.world import Outcome, simulate
 
 # A story of a dozen events is short after some dozen attempts; what is left then is what it takes.

@@ -29,7 +29,7 @@ from simulation.lead import Lock
 from simulation.life import LIFE, Life
 from simulation.network import Network
 from simulation.plans import Planners, broken
-from simulation.story import CANARY, SERVICE, STABLE, STRESS_SECONDS, Story
+from simulation.stories.story import CANARY, SERVICE, STABLE, STRESS_SECONDS, Story
 from simulation.surroundings.fleet import Fleet
 from simulation.surroundings.monitoring import Monitoring
 from simulation.surroundings.operators import Operators

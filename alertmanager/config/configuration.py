@@ -1,6 +1,6 @@
 """From the policy to `alertmanager.yml`: how alerts reach the receiver at once, and people besides.
 
-What Alertmanager does with each setting is measured in docs/alertmanager.md.
+What Alertmanager does with each setting is measured in docs/operate/alertmanager.md.
 """
 
 import re
@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from alertmanager.config.freeze import time_intervals
 from canary import names
 from canary.errors import GenerateError
+from canary.mixin.theirs import read_theirs
 from canary.mixin.yamltext import dump
 from canary.policy import Policy
 from canary.policy.servers import whole
@@ -67,7 +66,7 @@ def alertmanager_file(*policies: Policy, merge: Path | None = None) -> str:
     """
     if merge is None:
         return dump(alertmanager_config(*policies))
-    config = _read(merge)
+    config = read_theirs(merge)
     for policy in policies:
         config = merged(config, alertmanager_config(policy), policy)
     return dump(config)
@@ -209,7 +208,8 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     """
     route = theirs.get("route")
     if not isinstance(route, dict):
-        raise GenerateError("expected an Alertmanager configuration, found no `route`", place="merge")
+        what = "expected Alertmanager's configuration or Prometheus', found neither `route` nor `scrape_configs`"
+        raise GenerateError(what, place="merge")
     guard = guard_name(policy)
     routes = _foreign(route.get("routes"), partial(_is_our_route, policy))
     # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
@@ -264,15 +264,3 @@ def _require_people(policy: Policy, theirs: Section, receivers: list[Section]) -
             place="receiver.people",
             remedy=f"known are {known}",
         )
-
-
-def _read(path: Path) -> Section:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise GenerateError(f"cannot be read ({error.strerror})", place=f"merge: {path}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GenerateError(f"not valid YAML: {error}", place=f"merge: {path}") from error
-    if not isinstance(data, dict):
-        raise GenerateError("expected a mapping of sections such as `route:`", place=f"merge: {path}")
-    return data

@@ -171,6 +171,9 @@ class Silences(TypedDict):
 
     error: Annotated[str, _said("Why its silences are not known; then none of them keeps an alert from acting.")]
     silences: list[Silence]
+    inhibited: Annotated[
+        list[str], _said("Alerts that fire and do not act, because one that inhibits them does; a sentence each.")
+    ]
 
 
 class Policy(TypedDict):

@@ -20,7 +20,7 @@ from alertmanager.receiver.http.page.glance import glance
 from alertmanager.receiver.http.page.handlers import Page
 from alertmanager.receiver.http.page.lowering import Lowering
 from alertmanager.receiver.http.page.view import About, Viewer
-from alertmanager.receiver.http.routes import receiver_table
+from alertmanager.receiver.http.routes.table import receiver_table
 from alertmanager.receiver.opening import open_receiver
 from alertmanager.receiver.receiver import Receiver
 from alertmanager.receiver.status import status_data

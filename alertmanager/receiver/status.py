@@ -12,7 +12,7 @@ from alertmanager.receiver.act.reconciler import Reconciler
 from alertmanager.receiver.act.routercontroller import RouterController
 from alertmanager.receiver.act.splits import wanted_split
 from alertmanager.receiver.decide.alerts.alertpoller import AlertPoller
-from alertmanager.receiver.decide.alerts.silences import InForce
+from alertmanager.receiver.decide.alerts.silences import HeldBack, InForce
 from alertmanager.receiver.decide.freezes import ActiveFreeze, Freezes
 from alertmanager.receiver.decide.policywatch import PolicyWatch
 from alertmanager.receiver.decide.pricewatch import PriceWatch
@@ -100,10 +100,7 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
             "firing": sorted({alert.name for alert in poller.firing}),
             "alerts": firing_data(poller.firing),
         },
-        "alertmanager": {
-            "error": poller.held_back.error,
-            "silences": [_silence(one) for one in poller.held_back.in_force],
-        },
+        "alertmanager": _held_back(poller.held_back),
         "schedule": _schedule(receiver.scheduler),
         "policy": policy_data(receiver.plans, receiver.policies, rollout),
         "watchdog": {
@@ -114,6 +111,14 @@ def status_data(receiver: Parts, now: datetime) -> answers.Status:
         "freeze": _freeze(receiver.freezes.active),
         "untold": len(receiver.outbox.pending),
         "expired": len(receiver.outbox.expired),
+    }
+
+
+def _held_back(known: HeldBack) -> answers.Silences:
+    return {
+        "error": known.error,
+        "silences": [_silence(one) for one in known.in_force],
+        "inhibited": list(known.inhibited),
     }
 
 
@@ -148,9 +153,10 @@ def _price(one: Money) -> answers.Price:
 
 def _schedule(scheduler: Scheduler) -> answers.Schedule:
     pending = scheduler.pending
+    fault = f"; cannot begin yet: {scheduler.fault}" if scheduler.fault else ""
     return {
         "start_at": to_text(pending.start_at) if pending else None,
-        "summary": str(pending) if pending else "",
+        "summary": f"{pending}{fault}" if pending else "",
         "refused": scheduler.refused,
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 from exporter.evidence.grid import Bools, Floats
 
 PHASES = ((5, 0.05), (15, 0.25), (20, 0.50))
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE visits (id INTEGER PRIMARY KEY, visitor_id TEXT, version TEXT, created_at TEXT);
 CREATE TABLE carts (id INTEGER PRIMARY KEY, visit_id INTEGER, version TEXT, created_at TEXT, checkout_started_at TEXT);
 CREATE TABLE orders (id INTEGER PRIMARY KEY, visit_id INTEGER, cart_id INTEGER, version TEXT, status TEXT, total REAL,
@@ -43,7 +43,7 @@ def write(database: Path, rollouts: Path, count: int, per_minute: float, *, harm
     """
     rng = np.random.default_rng(seed)
     connection = sqlite3.connect(database)
-    connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
+    connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + SCHEMA)
     with rollouts.open("w", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(["rollout", "stable", "canary", "traffic", "started_at", "ended_at"])

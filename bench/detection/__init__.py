@@ -1,5 +1,5 @@
 """What the judge and its peers do to healthy and to harmful canaries, over many simulated shops.
 
-In come shops (`shop`, `whole`, `checkout`, `customers`, `situations`) and rules (`rules`, `wald`, `kayenta`); out go
-tables (`table`, `real`, `speed`) and the pictures of docs/evidence.md (`plots`).
+In come shops (`shops/`, `whole`) and rules (`rules`, `wald`, `kayenta`); out go tables (`table`, `real`,
+`speed`) and the pictures of docs/evidence/evidence.md (`plots`).
 """

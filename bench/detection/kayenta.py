@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import rankdata
 
 from bench.detection.rules import Decision
-from bench.detection.shop import Scene, Traffic
+from bench.detection.shops.shop import Scene, Traffic
 from exporter.evidence.grid import Bools, Floats
 
 # Kayenta wants some fifty values of each metric for a look: one a minute, an hour each, three looks.

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.detection.customers import END, VERSIONS, Draft
 from bench.detection.real import RATES, cell, policy_of, rollout_named
-from bench.detection.shop import START
-from bench.detection.situations import HARMFUL, SOUND
+from bench.detection.shops.customers import END, VERSIONS, Draft
+from bench.detection.shops.shop import START
+from bench.detection.shops.situations import HARMFUL, SOUND
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import RolloutEvidence, Verdict
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout

@@ -1,4 +1,4 @@
-"""The pictures of docs/evidence.md."""
+"""The pictures of docs/evidence/evidence.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.detection.shop import MINUTES, PHASES, START, Scene, traffic
+from bench.detection.shops.shop import MINUTES, PHASES, START, Scene, traffic
 from bench.detection.table import RATES, RULES, Cell
 from canary.report.bandplot import RED, draw_band
 from exporter.evidence.judge import (

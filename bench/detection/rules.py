@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.detection.shop import MINUTES, PHASES, START, Scene, Traffic
+from bench.detection.shops.shop import MINUTES, PHASES, START, Scene, Traffic
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.evidence.judge import (
     ConversionRows,

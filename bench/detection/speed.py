@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from bench.detection.shop import START
+from bench.detection.shops.shop import START
 from bench.detection.whole import END, POLICY, WEIGHTS, Shop, rows
 from exporter.evidence.judge import ConversionRows, EntryRows, MeanRows, OutcomeRows, RolloutJudge, RolloutRows
 from exporter.evidence.rows import Rows

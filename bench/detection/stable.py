@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.detection.customers import END, VERSIONS, Draft
 from bench.detection.real import cell, rollout_named
-from bench.detection.shop import START
+from bench.detection.shops.customers import END, VERSIONS, Draft
+from bench.detection.shops.shop import START
 from canary.policy.kpis import DEFAULT_KPIS, Kpi
 from canary.policy.model import Policy
 from exporter.evidence.grid import Floats
 from exporter.judge.joins import JoinedRows
-from exporter.judge.rhythm import Rhythm
 from exporter.judge.rollout import JudgedRollout
+from exporter.judge.shop.rhythm import Rhythm
 
 KPIS: dict[str, Kpi] = {name: DEFAULT_KPIS[name] for name in ("conversion_rate", "payment_success_rate")}
 RATES = (20.0, 200.0, 2000.0)

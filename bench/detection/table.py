@@ -11,7 +11,7 @@ import numpy as np
 from bench.detection.kayenta import MINUTES as KAYENTA_MINUTES
 from bench.detection.kayenta import kayenta
 from bench.detection.rules import Decision, argo, flagger, judge, strategy
-from bench.detection.shop import MINUTES, Scene, Traffic, traffic
+from bench.detection.shops.shop import MINUTES, Scene, Traffic, traffic
 
 RULES: dict[str, Callable[[Scene, Traffic], Decision]] = {
     "this judge": judge,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.detection.shop import PHASES, START, SUCCESS_RATIO
+from bench.detection.shops.shop import PHASES, START, SUCCESS_RATIO
 from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters, OutcomeRows, RolloutJudge, RolloutRows
 
 ALPHA = 0.01

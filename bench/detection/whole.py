@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.detection.shop import DAY_SECONDS, PHASES, START
+from bench.detection.shops.shop import DAY_SECONDS, PHASES, START
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from exporter.evidence.grid import Bools, Floats

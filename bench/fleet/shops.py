@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 from aiohttp import web
 
+from bench.backtest.shop import SCHEMA
 from canary import names
 from canary.policy.load import load_policy
 from canary.rollout.journal.journal import Journal
@@ -23,15 +24,6 @@ from tests.support.receiving.entries import started
 
 ALERTS_EACH = 5
 """What fires in a shop on an ordinary day: its heartbeat, and a few ranges."""
-_SCHEMA = """
-CREATE TABLE visits (id INTEGER PRIMARY KEY, visitor_id TEXT, version TEXT, created_at TEXT);
-CREATE TABLE carts (id INTEGER PRIMARY KEY, visit_id INTEGER, version TEXT, created_at TEXT, checkout_started_at TEXT);
-CREATE TABLE orders (id INTEGER PRIMARY KEY, visit_id INTEGER, cart_id INTEGER, version TEXT, status TEXT, total REAL,
-  currency TEXT, created_at TEXT);
-CREATE TABLE payments (id INTEGER PRIMARY KEY, order_id INTEGER, version TEXT, status TEXT, amount REAL,
-  created_at TEXT, settled_at TEXT);
-CREATE TABLE feedback (id INTEGER PRIMARY KEY, order_id INTEGER, version TEXT, score INTEGER, created_at TEXT);
-"""
 _INDEXES = ("visits", "carts", "orders", "payments", "feedback")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -81,7 +73,7 @@ def fill(path: Path, visits: int) -> None:
     """A shop's database with the visits of its last hour, 3 % of which buy, 5 % of them on the canary."""
     now = datetime.now(UTC)
     with sqlite3.connect(path) as connection:
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
         times = [
             (n, "v2.0" if n % 20 == 0 else "v1.0", to_text(now - timedelta(hours=1) * (1 - n / visits)))
             for n in range(1, visits + 1)

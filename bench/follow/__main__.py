@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import results
+from canary.policy.database.requestlog import RequestLog
+from canary.policy.database.section import Database
 from canary.policy.model import Policy
-from canary.policy.orders import Database
 from canary.policy.release import Upstreams
-from canary.policy.requestlog import RequestLog
 from canary.policy.routers.sections import NginxRouter
 from canary.rollout.journal.journal import Journal
 from canary.testing.clock import FakeClock

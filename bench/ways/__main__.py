@@ -25,11 +25,11 @@ from prometheus_client.registry import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bench import results
+from canary.policy.database.requestlog import RequestLog
+from canary.policy.database.section import Assignments, Database, Event
 from canary.policy.kpis import Mean, Success
 from canary.policy.model import Policy
-from canary.policy.orders import Assignments, Database, Event
 from canary.policy.release import Upstreams
-from canary.policy.requestlog import RequestLog
 from canary.policy.routers.sections import HaproxyRouter
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind

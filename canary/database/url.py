@@ -21,9 +21,10 @@ from urllib.parse import quote, unquote, urlencode
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
-from canary.certificates import tls_context
+from canary.certificates import load_chain, tls_context
 from canary.database.parameters import Parameters, no_parameter
-from canary.errors import DatabaseUnavailableError, reason
+from canary.database.tlsfiles import look_at, read_all
+from canary.errors import DatabaseUnavailableError
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -65,7 +66,13 @@ _MYSQL_TLS = frozenset({
 })  # fmt: skip
 _MYSQL_MODES = ("disabled", "required", "verify_ca", "verify_identity")
 
-_PATHS = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "ssl_ca", "ssl_cert", "ssl_key"})
+_OTHERS_FILES = frozenset({
+    "ca_cert", "client_cert", "client_cert_key", "sslrootcert", "sslcert", "sslkey", "ssl_ca", "ssl_cert", "ssl_key",
+})  # fmt: skip
+"""What other drivers call certificates and keys: ClickHouse's, and those that speak as libpq or PyMySQL do."""
+_PATHS = frozenset({*_OTHERS_FILES, "sslcrl", "passfile"})
+_WORDS = frozenset({("sslrootcert", "system"), ("ca_cert", "certifi")})
+"""Values in a path's place that mean a store of authorities."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,8 @@ def read_database_url(text: str, *, place: str, base: str | Path = ".", read_onl
         what = f"no driver for {url.drivername} is installed"
         remedy = f"install its SQLAlchemy dialect alongside kpi-canary, or {_EXAMPLE}"
         raise DatabaseUnavailableError(what, place=place, remedy=remedy) from None
+    url = url.set(query={key: _resolved(key, value, Path(base)) for key, value in url.query.items()})
     if driver in ("asyncpg", "asyncmy"):
-        url = url.set(query={key: _resolved(key, value, Path(base)) for key, value in url.query.items()})
         driver_address(url, place=place, read_files=False)
     return url
 
@@ -132,11 +139,13 @@ def driver_address(url: URL, *, place: str = "database.url", read_files: bool = 
     match url.get_driver_name():
         case "asyncpg":
             parameters = Parameters(url, place, _LIBPQ | _LIBPQ_SETTINGS | _LIBPQ_IDLE | {"connect_timeout"})
-            return _postgresql(url, parameters)
+            return _postgresql(url, parameters, read_files=read_files)
         case "asyncmy":
             parameters = Parameters(url, place, _MYSQL_HANDED_ON | _MYSQL_TLS | {"connect_timeout"})
             return _mysql(url, parameters, read_files=read_files)
         case _:
+            if read_files:
+                _others_files(url, place)
             return DriverAddress(url, {})
 
 
@@ -171,17 +180,21 @@ def _sqlite_url(name: str, place: str, base: Path, *, read_only: bool) -> URL:
 
 def _resolved(key: str, value: str | tuple[str, ...], base: Path) -> str | tuple[str, ...]:
     name = key.lower().replace("-", "_")
-    if name not in _PATHS or not isinstance(value, str) or (name == "sslrootcert" and value == "system"):
+    if name not in _PATHS or not isinstance(value, str) or not value or (name, value) in _WORDS:
         return value
     return str(base / value)
 
 
-def _postgresql(url: URL, parameters: Parameters) -> DriverAddress:
+def _postgresql(url: URL, parameters: Parameters, *, read_files: bool) -> DriverAddress:
     """asyncpg reads libpq's TLS parameters with libpq's meaning, when they come in an address of libpq's form."""
-    parameters.choice("sslmode", _SSL_MODES)
-    values = dict(parameters.values)
+    mode = parameters.choice("sslmode", _SSL_MODES)
+    values = parameters.values
     if values.get("sslrootcert") == "system":  # libpq 16's word; asyncpg would look for a file of this name
         values["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
+    if read_files and mode != "disable":
+        # Without one of these, libpq and asyncpg look at no authority.
+        authorities = ("sslrootcert", "sslcrl") if mode in ("require", "verify-ca", "verify-full") else ()
+        look_at(parameters, authorities=authorities, certificate="sslcert", key="sslkey", alone=False)
     options: dict[str, Any] = {}
     libpq = {key: value for key, value in values.items() if key in _LIBPQ and value}
     if libpq:
@@ -219,35 +232,24 @@ def _mysql_tls(parameters: Parameters, *, read_files: bool) -> ssl.SSLContext | 
     if identity is None:
         identity = parameters.truth("ssl_check_hostname")
     certificate = parameters.truth("ssl_verify_cert")
-    files = {name: parameters.values.get(name) for name in ("ssl_ca", "ssl_cert", "ssl_key")}
+    ca, chain, key = (parameters.values.get(name) for name in ("ssl_ca", "ssl_cert", "ssl_key"))
     if certificate is None:
-        certificate = bool(files["ssl_ca"] or identity or mode in ("verify_ca", "verify_identity"))
+        certificate = bool(ca or identity or mode in ("verify_ca", "verify_identity"))
     if identity is None:
         identity = certificate and mode != "verify_ca"
-    if mode == "disabled" or wanted is False or not (mode or wanted or certificate or any(files.values())):
+    if mode == "disabled" or wanted is False or not (mode or wanted or certificate or ca or chain or key):
         return None
     if not read_files:
         return None
-    context = tls_context(_readable(parameters, "ssl_ca"))
+    look_at(parameters, authorities=("ssl_ca",), certificate="ssl_cert", key="ssl_key")
+    context = tls_context(ca)
     context.check_hostname = identity and certificate
     context.verify_mode = ssl.CERT_REQUIRED if certificate else ssl.CERT_NONE
-    chain = _readable(parameters, "ssl_cert")
-    if chain is not None:
-        try:
-            context.load_cert_chain(chain, _readable(parameters, "ssl_key"))
-        except (ssl.SSLError, OSError) as error:
-            raise parameters.refused("ssl_cert", f"does not fit ({reason(error)})", "give its key too") from None
+    if chain:
+        load_chain(context, chain, key)
     return context
 
 
-def _readable(parameters: Parameters, name: str) -> str | None:
-    path = parameters.values.get(name)
-    if path is None:
-        return None
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        raise parameters.refused(
-            name, f"names a file that cannot be read ({reason(error)}): {path}", "let this user read it"
-        ) from None
-    return path
+def _others_files(url: URL, place: str) -> None:
+    named = {key: value for key, value in url.query.items() if key in _OTHERS_FILES and (key, value) not in _WORDS}
+    read_all(Parameters(url.set(query=named), place, frozenset(named)), named)

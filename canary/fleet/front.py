@@ -22,7 +22,7 @@ from canary.timing.clock import Clock, SystemClock
 from canary.web.doors import BELOW
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions
-from canary.web.routes import Call, Route, as_json
+from canary.web.routes.table import Call, Route, as_json
 from canary.web.service import Service
 
 

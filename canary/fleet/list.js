@@ -2,6 +2,7 @@
 "use strict";
 
 const SECONDS = 5;
+const PATIENCE_SECONDS = 3 * SECONDS; // a server that hangs does not answer, and nothing else would end the question
 const connection = document.getElementById("connection");
 
 function show(text, well) {
@@ -13,7 +14,7 @@ function show(text, well) {
 async function renew() {
   if (document.hidden) return;
   try {
-    const answer = await fetch(location.href, { cache: "no-store" });
+    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_SECONDS * 1000) });
     if (!answer.ok) throw new Error(String(answer.status));
     const found = new DOMParser().parseFromString(await answer.text(), "text/html");
     const list = document.getElementById("list");

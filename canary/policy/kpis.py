@@ -38,7 +38,7 @@ class Conversion:
     `notify.audiences` hears of every hold and rollback because of it."""
     action: Action = "warn"
     judge: Judge = "evidence"
-    """`threshold`: the literal windowed rule instead; docs/evidence.md says what it costs."""
+    """`threshold`: the literal windowed rule instead; docs/evidence/evidence.md says what it costs."""
 
 
 @section

@@ -16,9 +16,9 @@ from pydantic_core import ErrorDetails
 
 from canary import names
 from canary.errors import Fault, PolicyError
+from canary.policy.database.section import DEFAULT_EVENTS, Event
 from canary.policy.kpis import DEFAULT_KPIS, Kpi, events_of
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Event
 from canary.policy.plans import NORMAL
 from canary.policy.reading.consistency import inconsistencies
 from canary.policy.reading.document import Document, Location, read_document

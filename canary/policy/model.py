@@ -1,7 +1,7 @@
 """The policy as frozen dataclasses: what `canary.yaml` may say, its defaults and their meaning.
 
 `canary.policy.load` reads the file, checks it as a whole and gives a `Policy`; nothing else builds one.
-The attribute docstrings are the reference that `docs/reference-policy.md` is made of.
+The attribute docstrings are the reference that `docs/reference/policy.md` is made of.
 """
 
 from dataclasses import field
@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from canary.policy.database.section import Database
 from canary.policy.experiments import Experiment, Flag
 from canary.policy.finish import Finish
 from canary.policy.kpis import Kpi
-from canary.policy.orders import Database
 from canary.policy.release import Phase, Phases, Process, Receiver, Rollback
 from canary.policy.routers.kinds import Router
 from canary.policy.routers.slots import slots_of

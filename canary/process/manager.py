@@ -155,7 +155,7 @@ class Pm2Process(_Managed):
         try:
             instances = [entry for entry in json.loads(listed) if entry["name"] == self._section.name]
             statuses = {entry["pm2_env"]["status"] for entry in instances}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             found = outcome.output[:_SHOWN_CHARACTERS]
             raise ProcessError(f"expected pm2's list as JSON, found {found!r}", place=self._title) from error
         if not statuses:

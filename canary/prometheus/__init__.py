@@ -13,7 +13,7 @@ from canary.prometheus.client import Prometheus, Rule, Sample, Series
 from canary.prometheus.databaseschema import schema_compatible
 from canary.prometheus.policies import Differing, PoliciesInUse, policies_in_use
 from canary.prometheus.service import ServiceAlerts, UnevaluatedError
-from canary.prometheus.silences import LOWERING, Matcher, Silence, Suppression
+from canary.prometheus.silences import LOWERING, Inhibited, Matcher, Silence, Suppression
 
 __all__ = [
     "LOWERING",
@@ -22,6 +22,7 @@ __all__ = [
     "Alert",
     "Alertmanager",
     "Differing",
+    "Inhibited",
     "Limits",
     "Matcher",
     "PoliciesInUse",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canary.certificates import tls_context
+from canary.certificates import load_chain, tls_context
 from canary.errors import SecretError, reason
 from canary.policy import servers
 from canary.secrets import read_secret
@@ -67,7 +67,7 @@ class Access:
             if self._tls is None or self._tls[0] != marks:
                 context = tls_context(files.get("ca_file"))
                 if "cert_file" in files:
-                    context.load_cert_chain(files["cert_file"], files.get("key_file"))
+                    load_chain(context, files["cert_file"], files.get("key_file"))
                 self._tls = (marks, context)
         except (OSError, ValueError) as error:  # ssl's own errors are an OSError
             what = f"one of {', '.join(str(file) for file in files.values())} cannot be used ({reason(error)})"

@@ -4,7 +4,7 @@ What it does not say keeps nothing back: an alert counts until a silence is know
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -12,11 +12,12 @@ import aiohttp
 from pydantic import Field, TypeAdapter
 
 from canary import names
+from canary.errors import RemoteError
 from canary.policy.model import Policy
 from canary.prometheus.access import Access, access_of
 from canary.prometheus.api import QUICK, JsonApi, Limits
 from canary.prometheus.shapes import Labels, Moment, Shape, Text
-from canary.prometheus.silences import LOWERING, Matcher, Silence
+from canary.prometheus.silences import LOWERING, Inhibited, Matcher, Silence
 
 _KEY = "receiver.alertmanager"
 
@@ -43,8 +44,8 @@ class Alertmanager:
         server = policy.receiver.alertmanager_server
         return cls(http, server.url, limits=limits, access=access_of(server, _KEY, policy.base))
 
-    async def inhibited(self, service: str) -> list[Mapping[str, str]]:
-        """The labels of each alert of a service that another one inhibits, which lowers the same rollout by itself.
+    async def inhibited(self, service: str) -> list[Inhibited]:
+        """Each alert of a service that another one inhibits, which asks for less traffic in the same rollout.
 
         Whatever else inhibits it, a rule of other people, keeps people from being told, and nothing more. Alertmanager
         names one source of several; when that is another one, the alert counts.
@@ -52,19 +53,49 @@ class Alertmanager:
         Raises:
             RemoteError: the server does not answer properly.
         """
-        found = await self._api.get("/api/v2/alerts", _ALERTS, [("filter", f'{names.SERVICE}="{service}"')])
+        found = await self._alerts({names.SERVICE: service})
         lowering = {one.fingerprint: one.labels for one in found if one.labels.get(names.ACTION) in LOWERING}
-        return [one.labels for one in found if any(_lowers(lowering.get(by), one) for by in one.status.inhibited_by)]
+        return [
+            Inhibited(one.labels, source)
+            for one in found
+            for by in one.status.inhibited_by
+            if (source := lowering.get(by)) and source.get(names.ROLLOUT) == one.labels.get(names.ROLLOUT)
+        ]
 
-    async def keeps_back(self, service: str, alert: str) -> bool:
-        """Whether an alert of a service fires here and nobody is notified: something silences, inhibits or mutes it.
+    async def kept_back_by(self, labels: Mapping[str, str]) -> str:
+        """What keeps an alert with these labels, which fires here, from whom it is for; empty when nothing does.
 
         Raises:
             RemoteError: the server does not answer properly.
         """
-        wanted = [("filter", f'{names.SERVICE}="{service}"'), ("filter", f'alertname="{alert}"')]
-        found = await self._api.get("/api/v2/alerts", _ALERTS, wanted)
-        return any(one.labels.get("alertname") == alert and one.status.state == "suppressed" for one in found)
+        for one in await self._alerts(labels):
+            if labels.items() <= one.labels.items() and one.status.kept_back:
+                return "; ".join([reason async for reason in self._reasons(one.status)])
+        return ""
+
+    async def _reasons(self, status: "_AlertState") -> AsyncIterator[str]:
+        if status.inhibited_by:
+            yield f"{await self._named(status.inhibited_by)} inhibits it"
+        if status.silenced_by:
+            yield "a silence covers it"
+        if status.muted_by:
+            yield f"the time interval {', '.join(status.muted_by)} mutes it"
+        if not (status.inhibited_by or status.silenced_by or status.muted_by):
+            yield "it is suppressed there"
+
+    async def _named(self, fingerprints: Sequence[str]) -> str:
+        """The names of alerts that may be anybody's; only to be read, so that not knowing them is no failure."""
+        try:
+            known = {one.fingerprint: one.labels.get("alertname", "") for one in await self._alerts({})}
+        except RemoteError:
+            known = {}
+        return ", ".join(sorted(filter(None, map(known.get, fingerprints)))) or "another alert"
+
+    async def _alerts(self, labels: Mapping[str, str]) -> list["_Alert"]:
+        """The alerts that have these labels."""
+        return await self._api.get(
+            "/api/v2/alerts", _ALERTS, [("filter", f'{name}="{labels[name]}"') for name in labels]
+        )
 
     async def silences(self, since: datetime | None = None) -> list[Silence]:
         """The silences that are in force, or were at any time since a moment.
@@ -101,6 +132,13 @@ class _State(Shape):
 
 class _AlertState(_State):
     inhibited_by: list[str] = Field(default_factory=list)
+    silenced_by: list[str] = Field(default_factory=list)
+    # Told since Alertmanager 0.28.
+    muted_by: list[str] = Field(default_factory=list)
+
+    @property
+    def kept_back(self) -> bool:
+        return self.state == "suppressed" or bool(self.muted_by)
 
 
 class _Alert(Shape):
@@ -154,7 +192,3 @@ def _silence(one: _Silence) -> Silence | None:
 
 def _matcher(one: _MatcherShape) -> Matcher:
     return Matcher(one.name, one.value, one.is_regex, one.is_equal)
-
-
-def _lowers(source: Mapping[str, str] | None, target: _Alert) -> bool:
-    return source is not None and source.get(names.ROLLOUT) == target.labels.get(names.ROLLOUT)

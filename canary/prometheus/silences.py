@@ -7,7 +7,9 @@ receiver only when it names `action` itself, by equality, and says besides at mo
 it is about; nobody writes that by accident. Another team's inhibition and a mute time interval never reach it.
 
 An inhibition does when its source is an alert of this service that lowers the canary's traffic weight, and so acts
-itself: a comparison with no data behind it (`CanaryBlind`) holds, and keeps the verdicts back that rest on it.
+itself: a comparison with no data behind it (`CanaryBlind`) holds, and keeps the verdicts back that rest on it. A source
+that is silenced inhibits in Alertmanager all the same. Where the silence keeps it from acting, it keeps nothing back:
+else whoever silenced the hold would have silenced the rollback with it.
 """
 
 import re
@@ -108,16 +110,29 @@ class Silence:
 
 
 @dataclass(frozen=True)
+class Inhibited:
+    """An alert that another one inhibits.
+
+    Attributes:
+        labels: of the alert.
+        source: the labels of the other one.
+    """
+
+    labels: Mapping[str, str]
+    source: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Suppression:
     """What keeps alerts of a service from acting, as far as it is known; what is not known keeps nothing.
 
     Attributes:
         silences: those that are in force, or were lately.
-        inhibited: the labels of alerts that an alert of the same rollout inhibits, which lowers by itself.
+        inhibited: the alerts that one of the same rollout inhibits, which asks for less traffic too.
     """
 
     silences: Sequence[Silence] = ()
-    inhibited: Sequence[Mapping[str, str]] = ()
+    inhibited: Sequence[Inhibited] = ()
 
     @property
     def active(self) -> list[Silence]:
@@ -130,8 +145,15 @@ class Suppression:
 
     def keeps_back(self, alert: Alert) -> bool:
         """Whether the alert may not act now. Alertmanager's labels may be more: Prometheus adds external ones."""
-        inhibited = any(alert.labels.items() <= labels.items() for labels in self.inhibited)
-        return inhibited or self.silence(alert) is not None
+        return self.inhibitor(alert) is not None or self.silence(alert) is not None
+
+    def inhibitor(self, alert: Alert) -> Mapping[str, str] | None:
+        """The labels of an alert that acts in its place; None when there is none."""
+        sources = (one.source for one in self.inhibited if alert.labels.items() <= one.labels.items())
+        return next((source for source in sources if self._acts(source)), None)
+
+    def _acts(self, labels: Mapping[str, str]) -> bool:
+        return not any(silence.action and silence.covers(labels) for silence in self.active)
 
     def silent_until(self, alert: Alert) -> datetime | None:
         """When the last silence ended that forbade what an alert of the past asked for; None when there was none."""

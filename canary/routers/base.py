@@ -240,3 +240,15 @@ class Router(Protocol):
     def snippet(self) -> Mapping[str, str]:
         """The router's configuration by file name, for `canary generate`."""
         ...
+
+
+class TellsNothingOfServers:
+    """For the driver of a router that is asked for its weight, and says nothing of the servers behind it."""
+
+    async def unhealthy(self) -> Mapping[str, str]:
+        """Nothing: the router checks no servers, or keeps to itself what it finds."""
+        return {}
+
+    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it never tells
+        """None: the router does not count what is under way to a server."""
+        return None

@@ -21,18 +21,16 @@ from canary.finding import Finding, failed
 from canary.policy.routers.sections import CommandRouter
 from canary.policy.routers.slots import Slot
 from canary.process.program import run
-from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
+from canary.routers.answers import ODD, json_of, shown
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split, TellsNothingOfServers
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.units import format_ratio
-
-# Enough of a wrong answer to recognize it by.
-_SHOWN_CHARACTERS = 200
 
 # More than any weight has; what subtraction adds is far less.
 _DIGITS = 9
 
 
-class ProgramRouter:
+class ProgramRouter(TellsNothingOfServers):
     """Hands the wanted split as JSON to one program, and believes only what the other one reads.
 
     Args:
@@ -83,10 +81,6 @@ class ProgramRouter:
             if reading.error
         ]
 
-    async def unhealthy(self) -> Mapping[str, str]:
-        """Nothing: this router checks no servers."""
-        return {}
-
     async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # nothing to hold it against
         """The `sessions` that the program `read` prints; None where it prints none.
 
@@ -97,10 +91,10 @@ class ProgramRouter:
         if outcome.fault:
             raise RouterError(outcome.fault, place=f"router {self.name}: read")
         try:
-            left = json.loads(outcome.output).get("sessions")
+            left = json_of(outcome.output).get("sessions")
             return None if left is None else max(0, int(left))
-        except (ValueError, TypeError, AttributeError) as error:
-            found = outcome.output[:_SHOWN_CHARACTERS]
+        except ODD as error:
+            found = shown(outcome.output)
             raise RouterError(f"expected a number of sessions, found {found!r}", place=f"router {self.name}") from error
 
     def is_canary(self, user_id: str, split: Split) -> bool:
@@ -129,18 +123,18 @@ class ProgramRouter:
         if fault:
             return Reading(self.name, None, error=fault)
         try:
-            answer = json.loads(output)
+            answer = json_of(output)
             stable = _stable(answer) if self._slots else None
             weight_ratio = _share(answer, stable) if stable is not None else float(answer["weight"])
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
-                raise ValueError  # noqa: TRY301  # one sentence explains every wrong answer
+                raise ValueError  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
             testers = None if answer.get("testers") is None else bool(answer["testers"])
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except ODD:
             return Reading(
                 self.name,
                 None,
-                error=f"expected {self._form} with a ratio from 0 to 1, found {output[:_SHOWN_CHARACTERS]!r}",
+                error=f"expected {self._form} with a ratio from 0 to 1, found {shown(output)!r}",
             )
         # Where the program does not say, it is believed to have done what it was told.
         alone = weight_ratio == 0 and (self._alone if testers is None else testers)

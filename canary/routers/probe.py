@@ -6,20 +6,16 @@ What is unreachable is unknown, and says why: it is neither the old version nor 
 """
 
 import asyncio
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
 from canary.errors import reason
 from canary.policy.finish import Probe
+from canary.routers.answers import IDENTITY, body_of, json_of, shown
 
 # A page that tells a version is short; a server that answers with a download is not read to its end.
 _MOST_BYTES = 64 * 1024
-
-# Enough of a wrong answer to recognize it by.
-_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -49,17 +45,19 @@ async def ask(address: str, probe: Probe, session: aiohttp.ClientSession) -> Ser
     try:
         async with (
             asyncio.timeout(probe.timeout),
-            session.get(url, allow_redirects=False) as answer,
+            session.get(url, headers=IDENTITY, allow_redirects=False) as answer,
         ):
             if not 200 <= answer.status < 300:
                 return _silent(f"answered {answer.status} at {probe.path}")
             if probe.header is not None:
                 return _version(answer.headers.get(probe.header), f"header {probe.header}")
-            return _field(await answer.content.read(_MOST_BYTES), str(probe.json))
+            return _field(await body_of(answer, _MOST_BYTES), str(probe.json))
     except TimeoutError:
         return _silent(f"did not answer within {probe.timeout:g}s")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         return _silent(f"cannot be reached ({reason(error)})")
+    except ValueError as error:
+        return _silent(f"has no version at {probe.path}: {reason(error)}")
 
 
 def _silent(fault: str) -> Served:
@@ -68,9 +66,9 @@ def _silent(fault: str) -> Served:
 
 def _field(body: bytes, path: str) -> Served:
     try:
-        found: Any = json.loads(body)
+        found = json_of(body)
     except ValueError:
-        return _silent(f"expected JSON, found {body[:_SHOWN_CHARACTERS]!r}")
+        return _silent(f"expected JSON, found {shown(body)!r}")
     for key in path.split("."):
         found = found.get(key) if isinstance(found, dict) else None
     return _version(None if isinstance(found, dict | list) else found, f"field {path}")

@@ -158,7 +158,6 @@ class MemoryAlertmanager:
                 if (
                     rule.target.items() <= labels.items()
                     and rule.source.items() <= source.items()
-                    and not self._is_silent(source)
                     and all(source.get(name) == labels.get(name) for name in rule.equal)
                 ):
                     return source

@@ -14,7 +14,7 @@ import bcrypt
 from aiohttp import web
 
 from canary.web.config import WebConfig
-from canary.web.routes import Refusal
+from canary.web.routes.table import Refusal
 from canary.web.strangers.attempts import Attempts
 
 # Compared with when the user is unknown, so that the time taken does not tell which users exist.

@@ -18,10 +18,10 @@ from aiohttp.typedefs import Handler
 
 from canary.errors import CanaryError
 from canary.web.auth import Users
-from canary.web.bodies import read_body, read_bytes, validated
 from canary.web.doors import Doors
 from canary.web.place import AT_ROOT, Place
-from canary.web.routes import Access, Call, Forgery, Refusal, Render, Role, Route, Table, as_text, status_of
+from canary.web.routes.bodies import read_body, read_bytes, validated
+from canary.web.routes.table import Access, Call, Forgery, Refusal, Render, Role, Route, Table, as_text, status_of
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connection import Progress, of_request
 from canary.web.strangers.peers import Peers

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import yaml
 
+from canary.certificates import load_chain
 from canary.errors import WebConfigError, reason
+from canary.files import open_regular
 
 _TLS_KEYS = {
     "cert": str, "cert_file": str, "key": str, "key_file": str, "client_ca": str, "client_ca_file": str,
@@ -165,6 +167,9 @@ def _context(path: Path, tls: Mapping[str, object]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[str(tls.get("min_version") or "TLS12")]
     context.maximum_version = _VERSIONS[str(tls.get("max_version") or "TLS13")]
+    for key in ("cert_file", "key_file", "client_ca_file"):
+        if key in tls:
+            _require_readable(f"{path}: tls_server_config.{key}", _beside(path, str(tls[key])))
     try:
         _load_certificate(context, path, tls)
         context.verify_mode = _CLIENT_AUTH[str(tls.get("client_auth_type", "NoClientCert"))]
@@ -198,7 +203,15 @@ def _load_certificate(context: ssl.SSLContext, path: Path, tls: Mapping[str, obj
                 found[kind].write_text(str(tls[kind]), encoding="utf-8")
             else:
                 found[kind] = _beside(path, str(tls[f"{kind}_file"]))
-        context.load_cert_chain(found["cert"], found["key"])
+        load_chain(context, found["cert"], found["key"])
+
+
+def _require_readable(place: str, file: Path) -> None:
+    """OpenSSL says that something is missing, and not what; at a pipe it would wait."""
+    try:
+        open_regular(file).close()
+    except OSError as error:
+        raise WebConfigError(f"{place}: {file} cannot be read ({reason(error)})") from error
 
 
 def _openssl_name(suite: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from aiohttp import web
 
-from canary.web.routes import Route
+from canary.web.routes.table import Route
 
 BELOW: Final = "services"
 """What stands before a service's name in its paths."""

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from canary import names
 from canary.timing.clock import Clock
-from canary.web.routes import Call, Handler, Refusal, Route, Table
+from canary.web.routes.table import Call, Handler, Refusal, Route, Table
 from canary.web.strangers.connections import ENDED, Connections
 
 VERSION: Final = version("kpi-canary")  # read once, because it is read from disk

@@ -27,7 +27,7 @@ from canary.web.doors import ANY_METHOD, BELOW, Doors
 from canary.web.landing import landing_page
 from canary.web.metrics import ShellCollector, service_registry, telemetry
 from canary.web.options import WebOptions
-from canary.web.routes import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
+from canary.web.routes.table import Access, Call, Forgery, ReadersOnly, Refusal, Route, Table
 from canary.web.server import ServerLog, host_port, listen
 from canary.web.strangers.attempts import Attempts
 from canary.web.strangers.connections import Connections
@@ -144,7 +144,7 @@ class Service:
             access_log=None,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             logger=ServerLog(self._log, self.clock),
-            auto_decompress=False,  # `canary.web.bodies` does it, for those who may send a body
+            auto_decompress=False,  # `canary.web.routes.bodies` does it, for those who may send a body
         )
         await runner.setup()
         assert runner.server is not None  # setup has made it

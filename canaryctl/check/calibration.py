@@ -6,7 +6,7 @@ from canary.errors import InputError
 from canary.finding import Finding, failed, ok, skipped, warning
 from canary.policy import Policy
 from canary.units import format_ratio
-from exporter.judge.calibration import NO_UNIT, calibration_file, read, without_unit
+from exporter.judge.shop.calibration import NO_UNIT, calibration_file, read, without_unit
 
 
 def check_calibration(policy: Policy) -> list[Finding]:

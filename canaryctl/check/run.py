@@ -18,7 +18,7 @@ from canaryctl.check.calibration import check_calibration
 from canaryctl.check.clock import check_clock
 from canaryctl.check.notify import check_notify
 from canaryctl.check.policy import check_policy
-from canaryctl.check.prometheus import check_prometheus, check_watched
+from canaryctl.check.prometheus.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
 from canaryctl.check.router import check_process, check_router
 from canaryctl.check.rules import Generate, check_rules, generated_once

@@ -14,47 +14,62 @@ import click
 from canary.errors import CanaryError
 from canaryctl import installation
 
-_COMMANDS = {
-    "check": ("check:command", "Validate the policy and everything it names."),
-    "generate": (
-        "generate:command",
-        "Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.",
-    ),
-    "exporter": ("services:exporter", "Serve the shop's KPIs and the judgement of the running rollout."),
-    "receiver": ("services:receiver", "Serve Alertmanager's webhook and the rollout's API."),
-    "start": ("rollout.verbs:start", "Begin a rollout."),
-    "status": ("rollout.status:command", "Say where the rollout stands."),
-    "unschedule": ("rollout.verbs:unschedule", "Take a scheduled start back."),
-    "hold": ("rollout.verbs:hold", "Freeze the canary's traffic weight."),
-    "resume": ("rollout.verbs:resume", "Let a held rollout go on."),
-    "advance": ("rollout.verbs:advance", "Go to the next phase."),
-    "promote": ("rollout.verbs:promote", "Give the canary all traffic."),
-    "finish": ("rollout.verbs:finish", "Return the traffic to the stable servers, which run the new version."),
-    "rollback": ("rollout.verbs:rollback", "Take all customers off the canary."),
-    "history": ("rollout.history:command", "List what was decided, when, by whom and why."),
-    "report": ("rollout.report:command", "Write the report of a rollout."),
-    "plan": ("study.plan:command", "Say what each phase can and cannot detect."),
-    "backtest": ("study.backtest:command", "Replay past rollouts from the order database."),
-    "calibrate": ("study.calibrate:command", "Measure how often healthy canaries would be rolled back in this shop."),
-    "backfill": ("study.backfill:command", "Write the order database's history for Prometheus."),
-    "assignments": ("services:assignments", "Take who was served by which version from the router's log."),
-    "drill": ("rollout.drill:command", "Prove that a rollback would arrive and could act."),
-    "wait": ("rollout.wait:command", "Wait until the rollout is over, for pipelines."),
-    "note": ("rollout.notes:note", "Write down an observation about a rollout."),
-    "freeze": ("rollout.notes:freeze", "Start and advance nothing until a moment."),
-    "amend": ("rollout.verbs:amend", "Let the running rollout go by the policy as it is now."),
-    "adopt": ("rollout.verbs:adopt", "Say what is in force where the journal does not know it."),
-    "state": ("state:command", "Verify, back up or move the journal."),
-    "init": ("init:command", "Propose a policy for an order database."),
-    "experiment": ("rollout.experiment:command", "Report on experiments."),
-    "completion": ("completion:command", "Print what a shell needs to complete commands and rollouts' ids."),
-    "demo": ("demo:command", "Run the whole stack on this machine."),
+_SECTIONS = {
+    "Set up": {
+        "demo": ("demo:command", "Run the whole stack on this machine."),
+        "init": ("init:command", "Propose a policy for an order database."),
+        "check": ("check:command", "Validate the policy and everything it names."),
+        "generate": (
+            "generate:command",
+            "Write Prometheus rules, Alertmanager configuration, dashboards and router snippets.",
+        ),
+        "exporter": ("services:exporter", "Serve the shop's KPIs and the judgement of the running rollout."),
+        "receiver": ("services:receiver", "Serve Alertmanager's webhook and the rollout's API."),
+        "assignments": ("services:assignments", "Take who was served by which version from the router's log."),
+        "completion": ("completion:command", "Print what a shell needs to complete commands and rollouts' ids."),
+    },
+    "Before a release": {
+        "plan": ("study.plan:command", "Say what each phase can and cannot detect."),
+        "calibrate": (
+            "study.calibrate:command",
+            "Measure how often healthy canaries would be rolled back in this shop.",
+        ),
+        "backtest": ("study.backtest:command", "Replay past rollouts from the order database."),
+        "backfill": ("study.backfill:command", "Write the order database's history for Prometheus."),
+        "drill": ("rollout.drill:command", "Prove that a rollback would arrive and could act."),
+    },
+    "Release": {
+        "start": ("rollout.verbs:start", "Begin a rollout."),
+        "unschedule": ("rollout.verbs:unschedule", "Take a scheduled start back."),
+        "status": ("rollout.status:command", "Say where the rollout stands."),
+        "wait": ("rollout.wait:command", "Wait until the rollout is over, for pipelines."),
+        "hold": ("rollout.verbs:hold", "Freeze the canary's traffic weight."),
+        "resume": ("rollout.verbs:resume", "Let a held rollout go on."),
+        "advance": ("rollout.verbs:advance", "Go to the next phase."),
+        "promote": ("rollout.verbs:promote", "Give the canary all traffic."),
+        "finish": ("rollout.verbs:finish", "Return the traffic to the stable servers, which run the new version."),
+        "rollback": ("rollout.verbs:rollback", "Take all customers off the canary."),
+    },
+    "Around it": {
+        "note": ("rollout.notes:note", "Write down an observation about a rollout."),
+        "freeze": ("rollout.notes:freeze", "Start and advance nothing until a moment."),
+        "amend": ("rollout.verbs:amend", "Let the running rollout go by the policy as it is now."),
+        "adopt": ("rollout.verbs:adopt", "Say what is in force where the journal does not know it."),
+    },
+    "Look back": {
+        "history": ("rollout.history:command", "List what was decided, when, by whom and why."),
+        "report": ("rollout.report:command", "Write the report of a rollout."),
+        "experiment": ("rollout.experiment:command", "Report on experiments."),
+        "state": ("state:command", "Verify, back up or move the journal."),
+    },
 }
-"""Name -> the module below `canaryctl.cli` with its function, and the line that `canary --help` shows.
+"""By what somebody wants to do: name -> the module below `canaryctl.cli` with its function, and the line of `--help`.
 
 The lines stand here, so that showing them imports no command: `canary --help` takes a tenth of a second, and what the
 commands need (numpy, SQLAlchemy, aiohttp) would take over one.
 """
+
+_COMMANDS = {name: command for section in _SECTIONS.values() for name, command in section.items()}
 
 
 class _Lazy(click.Group):
@@ -81,14 +96,18 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, shown) for name, (_, shown) in _COMMANDS.items()])
+        widest = max(map(len, _COMMANDS))  # one column for all sections
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), shown) for name, (_, shown) in commands.items()])
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="kpi-canary", prog_name="canary")
 def canary() -> None:
     """Guard canary releases of a shop by its business KPIs.
+
+    New here? `canary demo` shows it on this machine, `canary init` begins with your own order database.
 
     Exit status: 0 done; 1 a fault was found; 2 wrong usage; 3 refused in the present state; 4 a server did not answer.
     """

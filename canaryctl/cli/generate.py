@@ -29,8 +29,9 @@ _TARGETS = ("files", "kubernetes", *REMOTE)
 )
 @click.option(
     "--merge",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An alertmanager.yml of yours: the generated one is yours with our parts added.",
+    help="An alertmanager.yml or prometheus.yml of yours, or both: what is written is yours with our parts added.",
 )
 @click.option("--inline", is_flag=True, help="Alerts read no recorded series (vmalert and other remote evaluators).")
 @click.option(
@@ -54,7 +55,7 @@ def command(
     output_format: str,
     output: Path,
     target: str,
-    merge: Path | None,
+    merge: tuple[Path, ...],
     inline: bool,
     labels: tuple[str, ...],
     removed: tuple[str, ...],
@@ -76,7 +77,7 @@ def command(
         policies = [with_tag(policy, tag_header) for policy in policies]
     if output_format in _TARGETS:  # the earlier name of --target
         target = output_format
-    files = files_of(policies, target, merge=merge, inline=inline, labels=_pairs(labels))
+    files = files_of(policies, target, merge=merge, output=output.absolute(), inline=inline, labels=_pairs(labels))
     output_files.write(files, output, removed)
     written = sorted(name for texts in files.values() for name in texts)
     if output_format == "json":
@@ -84,6 +85,17 @@ def command(
     else:
         of_services = f" for {len(policies)} services" if len(policies) > 1 else ""
         click.echo(f"{len(written)} files written to {output}{of_services}")
+        click.echo(f"Next: {_next(target, output, merge)}")
+
+
+def _next(target: str, output: Path, merge: tuple[Path, ...]) -> str:
+    """What somebody who has these files does with them; a merged one takes the place of what it was made from."""
+    if target == "kubernetes":
+        return f"kubectl apply --recursive --filename {output}/kubernetes; then: canary check"
+    if not merge:
+        return "let Prometheus, Alertmanager and the router read them; then: canary check"
+    merged = " and ".join(path.name for path in merge)
+    return f"let the files in {output} that hold your {merged} take their place, and reload them; then: canary check"
 
 
 def _pairs(labels: tuple[str, ...]) -> dict[str, str]:

@@ -12,14 +12,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from canary.errors import CanaryError
 from canary.finding import Finding
 from canary.policy import Policy, load_policy
-from canary.policy.orders import Database
-from canary.policy.reading.document import read_document
+from canary.policy.database.section import Database
+from canary.policy.reading.document import Document, read_document
 from canary.policy.schema import policy_schema
 from canaryctl.check.shop.database import check_database
 from canaryctl.check.shop.rows import sample_rows
@@ -27,15 +26,19 @@ from canaryctl.cli.console import print_json, table_console
 from canaryctl.cli.options import output_format
 from canaryctl.init.draft import Draft, draft
 from canaryctl.init.platform import platforms
-from canaryctl.init.reading import SAMPLE_ROWS
+from canaryctl.init.showing import Rows, show_draft, show_rows
 from canaryctl.init.stamp import stamp
 from canaryctl.init.starter import ROUTERS, SCHEMA_FILE, SCHEMA_LINE, Start, starter
+from canaryctl.init.zone import guess_zone, server_zones
 from canaryctl.output import writing
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import order_session
 
 _SHOWN_ROWS = 3
 """Rows of each event that are shown: enough to see that they are the right ones."""
+
+_MOMENT = 1
+"""The column of a sampled row that says when it came to be."""
 
 _SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job="shop" (empty: it has none yet)'
 
@@ -80,7 +83,7 @@ def command(
     Next to the policy comes a JSON schema, by which editors that know YAML's language server complete and explain keys.
 
     With --stamp nothing is written: it prints what an administrator may run so that the database itself notes which
-    version wrote a row, for the tables of a policy (--config.file) or of the proposed mapping (docs/stamps.md).
+    version wrote a row, for the tables of a policy (--config.file) or of the proposed mapping (docs/shop/stamps.md).
     """
     if stamping:
         _stamp(output_format, given)
@@ -92,14 +95,14 @@ def command(
         return
     _may_write(output, force, given)
     asking = sys.stdin.isatty() and not yes
-    found, start = _known(asking, output, given)
-    text = starter(start)
     console = table_console() if output_format == "text" else Console(quiet=True)
-    _show(console, found)
+    found, start, why = _known(asking, output, given)
+    text = starter(start)
+    show_draft(console, found, f"{start.timezone}: {why}")
     policy, rows, findings = _tried(text, output)
-    _show_rows(console, rows)
+    show_rows(console, rows)
     if asking and not click.confirm("Write this policy?", default=found.platform is not None, err=True):
-        raise CanaryError("not written", place=str(output), remedy="write the policy by hand: docs/your-database.md")
+        raise CanaryError("not written", place=str(output), remedy="write it by hand: docs/shop/your-database.md")
     _write(output, text)
     _write_schema(schema)
     if output_format == "json":
@@ -110,19 +113,46 @@ def command(
     click.echo(f"Wrote {output} with the KPIs {', '.join(policy.kpis)}. Next: canary check --config.file {output}")
 
 
-def _known(asking: bool, output: Path, given: Mapping[str, str | None]) -> tuple[Draft, Start]:
-    """What the database shows, and what the policy is to be made of: given, asked for, or found."""
+def _known(asking: bool, output: Path, given: Mapping[str, str | None]) -> tuple[Draft, Start, str]:
+    """What the database shows, and what the policy is to be made of: given, asked for, or found; and why its zone."""
     url = given["url"] or _ask(asking, "--database", "Order database (SQLAlchemy URL)", "sqlite:///shop.db")
     service = given["service"] or _ask(asking, "--service", "Name of the shop", "shop")
     router = given["router"] or (_prompt(f"Router ({', '.join(ROUTERS)}, none)", "none") if asking else "none")
     _without_password(url)
-    found = asyncio.run(_look(url, output.absolute().parent, given))
-    zone = given["timezone"] or found.timezone
-    if zone is None:
-        zone = _prompt("Time zone of the shop's times", "UTC") if asking else "UTC"
+    found, servers = asyncio.run(_look(url, output.absolute().parent, given))
+    start = Start(
+        service,
+        url,
+        found.mapping,
+        found.origin,
+        found.kpis,
+        router,
+        given["password_file"],
+        given["timezone"] or "UTC",
+    )
+    zone, why = _zone(asking, output, start, servers, given["timezone"], found.timezone)
     selector = given["selector"] or (_prompt(_SELECTOR, "") if asking else "")
-    mapping, password = found.mapping, given["password_file"]
-    return found, Start(service, url, mapping, found.origin, found.kpis, router, password, zone, selector)
+    return found, replace(start, timezone=zone, selector=selector), why
+
+
+def _zone(
+    asking: bool, output: Path, start: Start, servers: Sequence[str], given: str | None, known: str | None
+) -> tuple[str, str]:
+    """The zone of times without one, and why it is this one: said, known of the platform, asked for or guessed."""
+    if given is not None:
+        return given, "as --timezone says"
+    if known is not None:
+        return known, "the platform keeps them so"
+
+    async def newest(zone: str) -> float | None:
+        rows = await _newest(_policy_of(starter(replace(start, timezone=zone)), output)[0])
+        return max((row[_MOMENT] for some in rows.values() for row in some if row[_MOMENT] is not None), default=None)
+
+    guess = asyncio.run(guess_zone(newest, servers, datetime.now(UTC).timestamp()))
+    if not (asking and guess.needed):
+        return guess.zone, guess.why
+    zone = _prompt(f"Time zone of the shop's times ({guess.zone}: {guess.why})", guess.zone)
+    return zone, guess.why if zone == guess.zone else "as was said"
 
 
 def _write_schema(schema: Path) -> None:
@@ -164,7 +194,7 @@ def _proposed(given: Mapping[str, str | None]) -> Policy:
     """The policy that would be written for a database; it is not."""
     url = _ask(False, "--database or --config.file", "", "") if given["url"] is None else given["url"]
     _without_password(url)
-    found = asyncio.run(_look(url, Path.cwd(), given))
+    found, _ = asyncio.run(_look(url, Path.cwd(), given))
     text = starter(Start("shop", url, found.mapping, found.origin, found.kpis, password_file=given["password_file"]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "canary.yaml"
@@ -182,28 +212,28 @@ def _prompt(question: str, default: str) -> str:
     return str(click.prompt(question, default, err=True))  # what is printed may be read by a program
 
 
-async def _look(url: str, base: Path, given: Mapping[str, str | None]) -> Draft:
+async def _look(url: str, base: Path, given: Mapping[str, str | None]) -> tuple[Draft, list[str]]:
+    """What the database shows, and the zones of its server."""
     section = Database(url=url, password_file=given["password_file"])
     policy = Policy(service="init", database=section, base=str(base))
     async with order_session(policy, Patience.STUDY) as session:
-        return await draft(session, given["platform"], given["prefix"])
-
-
-Rows = dict[str, list[list[Any]]]
+        return await draft(session, given["platform"], given["prefix"]), await server_zones(session)
 
 
 def _tried(text: str, output: Path) -> tuple[Policy, Rows, list[Finding]]:
-    """The policy that the text is, the newest rows of each event, and what is odd about the data.
+    """The policy that the text is, the newest rows of each event, and what is odd about the data."""
+    policy, document = _policy_of(text, output)
+    return policy, asyncio.run(_newest(policy)), asyncio.run(check_database(policy, data=True, document=document))
 
-    It is written next to the file that is asked for, as relative paths in it start there, and taken away again.
-    """
+
+def _policy_of(text: str, output: Path) -> tuple[Policy, Document]:
+    """It is written next to the file that is asked for, as relative paths in it start there, and taken away again."""
     tried = output.with_name(f".{output.name}.tried")
     _write(tried, text)
     try:
-        policy, document = load_policy(tried), replace(read_document(tried), path=output)
+        return load_policy(tried), replace(read_document(tried), path=output)
     finally:
         tried.unlink()
-    return policy, asyncio.run(_newest(policy)), asyncio.run(check_database(policy, data=True, document=document))
 
 
 async def _newest(policy: Policy) -> Rows:
@@ -227,53 +257,3 @@ def _as_json(output: Path, found: Draft, rows: Rows, findings: Sequence[Finding]
         "events": guessed or [{"event": event} for event in rows],
         "findings": [finding.as_json() for finding in findings],
     }
-
-
-def _show(console: Console, found: Draft) -> None:
-    if found.platform is not None:
-        console.print(Text(f"{found.platform.title}, tables with the prefix {found.prefix!r}", style="bold"))
-        for note in found.platform.notes:
-            console.print(Text(f"  {note}"))
-        for kpi, why in found.platform.impossible.items():
-            console.print(Text(f"  not possible: {kpi}: {why}", style="yellow"))
-        return
-    console.print(Text(found.origin, style="bold"))
-    table = Table(box=None, header_style="bold")
-    for title in ("event", "table", "columns", f"first {SAMPLE_ROWS} rows by version"):
-        table.add_column(title)
-    for one in found.proposed:
-        keys = {key: value for key, value in one.keys.items() if value is not None}
-        rows = ", ".join(f"{version}: {count}" for version, count in sorted(found.versions[one.event].items()))
-        missing = "no version column" if one.keys["version"] is None else "none"
-        shown = json.dumps(keys).replace('"', "")[1:-1]
-        table.add_row(one.event, one.table, Text(shown), Text(rows or missing))  # what stands in brackets is no markup
-    console.print(table)
-
-
-def _show_rows(console: Console, rows: Rows) -> None:
-    table = Table(box=None, header_style="bold")
-    for title in ("newest rows of", "id", "time (UTC)", "value", "comes from"):
-        table.add_column(title)
-    for event, newest in rows.items():
-        for row in newest or [["none", None, None]]:
-            identity, moment, value, *parents = row
-            table.add_row(event, *(Text(_shown(one)) for one in (identity, _time(moment), value, _listed(parents))))
-    console.print(table)
-
-
-def _listed(parents: Sequence[Any]) -> str:
-    return ", ".join(_shown(parent) for parent in parents)
-
-
-def _time(moment: Any) -> str:
-    try:
-        return f"{datetime.fromtimestamp(float(moment), UTC):%Y-%m-%d %H:%M:%S}"
-    except (TypeError, ValueError, OverflowError, OSError):
-        return ""
-
-
-def _shown(value: Any) -> str:
-    """A value on one line; keys of sixteen bytes by their digits."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).hex()
-    return "" if value is None else str(value).replace("\n", " ")[:40]

@@ -63,7 +63,7 @@ async def draft(session: Session, wanted: str | None, prefix: str | None) -> Dra
     if not kpis:
         raise CanaryError(
             "no table looks like visits, carts, orders, payments or feedback",
-            remedy="write the policy by hand, docs/your-database.md shows how",
+            remedy="write the policy by hand, docs/shop/your-database.md shows how",
         )
     return Draft(None, "", mapping_of(proposed), kpis, None, proposed, versions)
 

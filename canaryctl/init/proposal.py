@@ -81,7 +81,10 @@ _CURRENCY = ("currency", "currency_code")
 _OUTCOME = ("status", "state", "outcome", "result")
 _SETTLED = ("settled_at", "completed_at", "captured_at", "paid_at", "finished_at")
 """No time that every later change of the row moves: a payment that is touched again would be settled again."""
-_CUSTOMER = ("visitor_id", "user_id", "customer_id", "guest_token", "ip_address", "remote_ip", "customer_ip", "ip")
+_CUSTOMER = (
+    "visitor_id", "user_id", "customer_id", "visitor", "customer", "guest_token", "ip_address", "remote_ip",
+    "customer_ip", "ip",
+)  # fmt: skip
 _UNITS = {
     "carts": ("visits",),
     "checkouts": ("visits",),

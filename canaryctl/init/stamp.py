@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from canary.errors import CanaryError
+from canary.policy.database.section import Event
 from canary.policy.model import Policy
-from canary.policy.orders import Event
 from exporter.source.mapping import parents_of, spare_tables
 
 COLUMN = "canary_version"
@@ -91,7 +91,7 @@ def _words(dialect: str) -> "_Postgresql | _Mysql":
             raise CanaryError(
                 f"stamps are for PostgreSQL, MariaDB and MySQL, this is {dialect}",
                 place="database.url",
-                remedy="docs/versions.md has the other ways",
+                remedy="docs/shop/versions.md has the other ways",
             )
 
 

@@ -64,7 +64,7 @@ _HEAD = f"""\
 {SCHEMA_LINE}
 # The canary policy of this shop: what is measured, when a canary is rolled back, how it is released.
 # Written by `canary init`; yours to change. `canary check` validates it and everything it names.
-# Every key and its default: docs/reference-policy.md."""
+# Every key and its default: docs/reference/policy.md."""
 
 _SIGNALS = """\
 # The technical side: the names of the shop's own series, which carry the version as a label."""
@@ -115,7 +115,7 @@ def _receiver(zone: str) -> str:
 
 
 _NO_ROUTER = (
-    "# Without a router nothing can be rolled back: docs/routers-other.md compares them.\n# router: {kind: haproxy}"
+    "# Without a router nothing can be rolled back: docs/routers/other.md compares them.\n# router: {kind: haproxy}"
 )
 
 _UPSTREAMS = """\
@@ -127,7 +127,7 @@ _UPSTREAMS = """\
 
 ROUTERS = {
     "haproxy": """\
-router:                              # docs/routers-haproxy.md
+router:                              # docs/routers/haproxy.md
   kind: haproxy
   sockets: [/run/haproxy/canary.sock]
   map: /etc/haproxy/canary.map
@@ -136,21 +136,21 @@ router:                              # docs/routers-haproxy.md
 """
     + _UPSTREAMS,
     "nginx": """\
-router:                              # docs/routers-nginx.md
+router:                              # docs/routers/nginx.md
   kind: nginx
   directories: [/run/kpi-canary/nginx]
   listen: "127.0.0.1:8080"
 """
     + _UPSTREAMS,
     "envoy": """\
-router:                              # docs/routers-envoy.md
+router:                              # docs/routers/envoy.md
   kind: envoy
   admins: [/run/envoy/admin.sock]
   listen: "127.0.0.1:8080"
 """
     + _UPSTREAMS,
     "traefik": """\
-router:                              # docs/routers-traefik.md: it must see the customers' own addresses
+router:                              # docs/routers/traefik.md: it must see the customers' own addresses
   kind: traefik
   file: /etc/traefik/dynamic/canary.yml
   apis: ["http://127.0.0.1:8081"]
@@ -159,14 +159,14 @@ router:                              # docs/routers-traefik.md: it must see the 
     stable: ["127.0.0.1:8001"]
     canary: ["127.0.0.1:8002"]""",
     "gateway": """\
-router:                              # docs/routers-gateway.md: drawn for each request, not for each customer
+router:                              # docs/routers/gateway.md: drawn for each request, not for each customer
   kind: gateway
   namespace: default
   route: shop                        # the HTTPRoute, and the Services that it divides between
   stable: shop-stable
   canary: shop-canary""",
     "command": """\
-router:                              # docs/routers-other.md
+router:                              # docs/routers/other.md
   kind: command
   set: [/usr/local/bin/set-canary-weight]    # gets the split as JSON on standard input
   read: [/usr/local/bin/get-canary-weight]   # prints {"weight": 0.05}""",
@@ -188,7 +188,7 @@ def _database(start: Start) -> str:
 
 _ASSIGNMENTS = (
     "  # No column says which version of the shop wrote a row. Until something does, `canary plan` works, and no",
-    "  # rollout can be judged. A table that says which unit was served by which version (docs/your-database.md):",
+    "  # rollout can be judged. A table that says which unit was served by which version (docs/shop/your-database.md):",
     "  # assignments: {table: assignments, unit: unit, time: time, version: version}",
 )
 

@@ -112,15 +112,9 @@ class RolloutJudge:
         self._warmup = Warmup(timeline, self.parameters.warmup_seconds)
         rows = self._warmup.without(rows)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
+        blind, proven_at = blind or {}, proven_at or {}
         kpis = {
-            kpi.name: self._kpi(
-                kpi,
-                rows,
-                timeline,
-                as_of,
-                (blind or {}).get(kpi.name),
-                (proven_at or {}).get(kpi.name),
-            )
+            kpi.name: self._kpi(kpi, rows, timeline, as_of, blind.get(kpi.name), proven_at.get(kpi.name))
             for kpi in self.parameters.kpis
         }
         verdict = verdicts.of_rollout(
@@ -138,10 +132,8 @@ class RolloutJudge:
         as_of: float,
         blind: str | None,
         proven_at: float | None,
-    ) -> KpiEvidence:  # long: one test after the other, and what they come to together
-        rows = every.kpis.get(kpi.name)
-        if isinstance(rows, OutcomeRows):
-            rows = self._warmup.outcomes(with_timeout(rows, kpi.pending_timeout_seconds))
+    ) -> KpiEvidence:
+        rows = self._rows(kpi, every, kpi.name)
         threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
         until = min(as_of, timeline.judged_until)
         path, units = self._tracks.follow((kpi.name, Part.COMPARISON), rows, timeline, until, as_of)
@@ -149,18 +141,14 @@ class RolloutJudge:
         comparison = floor = None
         if kpi.tolerance is not None:
             gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at)
-            mismatch = self._tracks.path(ENTRIES) if kpi.from_entry else None
-            conclusion = verdicts.judge_comparison(path, threshold, gates, mismatch)
-            comparison = TestEvidence.of(path, conclusion, threshold, units)
+            comparison = self._comparison(kpi, gates, path, units, threshold)
         if kpi.floor is not None:
-            told_apart_at = verdicts.proven_at(path, threshold, proven_at)
-            floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
+            floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, verdicts.proven_at(path, threshold, proven_at))
         reason = blind or (None if rows is not None else "its source is missing")
         level = self._stable_level(kpi, rows, timeline, until, as_of)
         # A segment of few customers says nothing for long, and need not pass.
         found = [one for one in segments.values() if one.verdict is Verdict.FAIL or one.hold_reason is not None]
-        tests = [comparison, floor, *found]
-        combined = _combined(kpi, tests, level, is_blind=reason is not None)
+        combined = _combined(kpi, [comparison, floor, *found], level, is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             combined.verdict,
@@ -177,6 +165,20 @@ class RolloutJudge:
             over_dispersion=self._dispersion.get(kpi.name),
         )
 
+    def _rows(self, kpi: KpiParameters, every: RolloutRows, name: str) -> Rows | None:
+        """A KPI's rows, or those of a segment of it; outcomes that are pending for too long count as failed."""
+        rows = every.kpis.get(name)
+        if isinstance(rows, OutcomeRows):
+            return self._warmup.outcomes(with_timeout(rows, kpi.pending_timeout_seconds))
+        return rows
+
+    def _comparison(
+        self, kpi: KpiParameters, gates: verdicts.Gates, path: Trajectory, units: tuple[int, int], threshold: float
+    ) -> TestEvidence:
+        """Canary against stable, of all customers or of a segment."""
+        mismatch = self._tracks.path(ENTRIES) if kpi.from_entry else None
+        return TestEvidence.of(path, verdicts.judge_comparison(path, threshold, gates, mismatch), threshold, units)
+
     def _segments(
         self, kpi: KpiParameters, rows: RolloutRows, timeline: Timeline, until: float, as_of: float
     ) -> dict[str, TestEvidence]:
@@ -185,15 +187,11 @@ class RolloutJudge:
             return {}
         threshold = -float(np.log10(self.parameters.segment_alpha_of(kpi)))
         gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)))
-        mismatch = self._tracks.path(ENTRIES) if kpi.from_entry else None
         found = {}
         for number, name in enumerate(self._segment_names.get(kpi.name, ())):
-            ours = rows.kpis.get(segment_rows(kpi.name, number))
-            if isinstance(ours, OutcomeRows):
-                ours = self._warmup.outcomes(with_timeout(ours, kpi.pending_timeout_seconds))
+            ours = self._rows(kpi, rows, segment_rows(kpi.name, number))
             path, units = self._tracks.follow((kpi.name, segment_part(number)), ours, timeline, until, as_of)
-            conclusion = verdicts.judge_comparison(path, threshold, gates, mismatch)
-            found[name] = TestEvidence.of(path, conclusion, threshold, units)
+            found[name] = self._comparison(kpi, gates, path, units, threshold)
         return found
 
     def _stable_level(

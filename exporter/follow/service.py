@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from canary.errors import CanaryError, Fault, PolicyError
 from canary.logs import Log
+from canary.policy.database.requestlog import RequestLog
 from canary.policy.model import Policy
-from canary.policy.requestlog import RequestLog
 from canary.policy.routers.slots import BOTH, slots_of
 from canary.rollout.folding import fold
 from canary.rollout.journal.journal import Journal

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
+from canary.policy.database.section import Event
 from canary.policy.kpis import Mean
-from canary.policy.orders import Event
 from exporter.ledger.rows import Bools, EventRows, Finder, Floats, Ints
 from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of

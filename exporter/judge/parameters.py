@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import replace
 
+from canary.policy.database.section import names_customers
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of
 from canary.policy.model import Policy
-from canary.policy.orders import names_customers
 from exporter.evidence.judge import Action, Harm, JudgeParameters, Kind, KpiParameters, Plan
 from exporter.source.mapping import parents_of, with_ancestors
 

@@ -26,14 +26,14 @@ from exporter.evidence.judge import (
 )
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import Rows, segment_rows, some_rows
-from exporter.judge.baseline import cap_before, lags_before, level_before, segments_before
-from exporter.judge.dispersion import OverDispersion
 from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.parameters import entry_event, judge_parameters, knows_customers
-from exporter.judge.rhythm import Rhythm
+from exporter.judge.shop.baseline import cap_before, lags_before, level_before, segments_before
+from exporter.judge.shop.dispersion import OverDispersion
+from exporter.judge.shop.rhythm import Rhythm
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Codes, EventRows, Ints

@@ -25,8 +25,8 @@ from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.joins import JoinedRows, merged
 from exporter.judge.parameters import only_read
-from exporter.judge.rhythm import Rhythm
 from exporter.judge.rollout import JudgedRollout
+from exporter.judge.shop.rhythm import Rhythm
 from exporter.judge.values import KpiValue, role_values, window_values
 from exporter.ledger.feed import Feed
 from exporter.ledger.rows import Codes, EventRows

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from canary.policy.database.section import Event
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from canary.policy.orders import Event
 from canary.rollout.state import Rollout
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, Floats, Ints

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.errors import DatabaseError, DatabaseSourceError, DatabaseTimeoutError, reason
+from canary.policy.database.section import Assignments, Event, Exclude, Identities
 from canary.policy.model import Policy
-from canary.policy.orders import Assignments, Event, Exclude, Identities
 from exporter.ledger.feed import AHEAD_SECONDS
 from exporter.ledger.odd import OddValues, Report, unreported
 from exporter.ledger.reader import StreamReader

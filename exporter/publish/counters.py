@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from canary import names
-from canary.policy.orders import Event
+from canary.policy.database.section import Event
 from canary.rollout.state import Rollout
 from exporter.ledger.feed import Feed
 from exporter.ledger.ledger import MILLION, NOTHING, Key, Tally

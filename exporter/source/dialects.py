@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from canary.policy.orders import TimeUnit
+from canary.policy.database.section import TimeUnit
 
 Parameters = Mapping[str, Any]
 Predicate = sa.ColumnElement[bool]

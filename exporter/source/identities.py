@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from canary.policy.database.section import Event, Identities
 from canary.policy.model import Policy
-from canary.policy.orders import Event, Identities
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
 from exporter.source.keys import kinds_key, same

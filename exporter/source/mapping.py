@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from canary.policy.database.section import DEFAULT_EVENTS, Event
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Event
 
 _PIECES = re.compile(
     r"""(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<end>[\s;]+)"""

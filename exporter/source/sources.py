@@ -24,8 +24,8 @@ from typing import Any, Self, TypeVar
 import sqlalchemy as sa
 
 from canary.errors import DatabaseError, DatabaseSourceError, DatabaseUnavailableError
+from canary.policy.database.section import LOG_SOURCE, Event
 from canary.policy.model import Policy
-from canary.policy.orders import LOG_SOURCE, Event
 from exporter.source.columns.values import id_number
 from exporter.source.columns.zones import Zone
 from exporter.source.database import OrderDatabase, Patience, Row, Session

@@ -21,8 +21,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from canary.errors import DatabaseSchemaError
+from canary.policy.database.section import LOG_SOURCE
 from canary.policy.model import Policy
-from canary.policy.orders import LOG_SOURCE
 from exporter.source.columns.kinds import Kind, Kinds, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect

@@ -26,8 +26,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from canary.policy.database.section import Assignments, Event
 from canary.policy.model import Policy
-from canary.policy.orders import Assignments, Event
 from canary.routers.tag import TAGS
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect

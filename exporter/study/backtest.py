@@ -90,7 +90,7 @@ def backtest(policy: Policy, rollouts: Sequence[PastRollout]) -> Iterator[Replay
             place="database.events",
             remedy=(
                 "map a version column, the router's `tag`, or a table of assignments and each event's `unit`:"
-                " docs/your-database.md"
+                " docs/shop/your-database.md"
             ),
         )
     processors = os.cpu_count() or 1

@@ -25,9 +25,9 @@ from canary.policy.kpis import Conversion, Kpi, Success
 from canary.policy.model import Policy
 from canary.units import format_duration
 from exporter.evidence.judge import RolloutEvidence, Verdict
-from exporter.judge.calibration import Calibration, HarmFound, KpiCalibration, digest_of, interval
 from exporter.judge.joins import JoinedRows
 from exporter.judge.parameters import judge_parameters
+from exporter.judge.shop.calibration import Calibration, HarmFound, KpiCalibration, digest_of, interval
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, Floats
 from exporter.source.columns.values import NO_ID
 from exporter.source.database import Patience
@@ -53,6 +53,11 @@ class _Block:
     healthy: int
     harmed: int
     seed: int
+
+    @property
+    def rollouts(self) -> int:
+        """All of them."""
+        return self.healthy + self.harmed * len(HARMS)
 
     def pseudo(
         self, policy: Policy, joined: JoinedRows, versions: Codes, rng: np.random.Generator, name: str, harm: float
@@ -94,7 +99,7 @@ def calibrate(
     seed: int,
     made_at: str,
     progress: Callable[[int, int], None],
-) -> Calibration:  # long: two thirds say what goes in
+) -> Calibration:
     """Measure on the *days* before *until* (seconds since the epoch), on all processors.
 
     Args:
@@ -116,19 +121,23 @@ def calibrate(
             place="--days", remedy="look further back",
         )  # fmt: skip
     blocks = _blocks(until, days, rollouts, harmed, seed, lasts)
-    total = sum(block.healthy + block.harmed * len(HARMS) for block in blocks)
+    return _summed(policy, _counted(policy, blocks, progress), seed, made_at)
+
+
+def _counted(policy: Policy, blocks: list[_Block], progress: Callable[[int, int], None]) -> list[_Counts]:
+    """Each block measured: a few pseudo-rollouts here, many on all processors."""
+    total = sum(block.rollouts for block in blocks)
+    if total <= _FEW:
+        return [_measure(policy, block) for block in blocks]
     counts: list[_Counts] = []
     done = 0
-    if total <= _FEW:
-        counts = [_measure(policy, block) for block in blocks]
-        return _summed(policy, counts, seed, made_at)
     with ProcessPoolExecutor(min(len(blocks), os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(_measure, policy, block): block for block in blocks}
         for future in as_completed(running):
             counts.append(future.result())
-            done += running[future].healthy + running[future].harmed * len(HARMS)
+            done += running[future].rollouts
             progress(done, total)
-    return _summed(policy, counts, seed, made_at)
+    return counts
 
 
 def _blocks(until: float, days: float, rollouts: int, harmed: int, seed: int, lasts: float) -> list[_Block]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from canary import extras
-from exporter.judge.calibration import Calibration
+from exporter.judge.shop.calibration import Calibration
 
 
 def draw(path: Path, found: Calibration) -> None:

@@ -18,10 +18,10 @@ from canary.policy.model import Policy
 from canary.rollout.state import Rollout, State, Weight
 from exporter.evidence.exact.redraw import splitmix64
 from exporter.evidence.judge import RolloutEvidence
-from exporter.judge.dispersion import over_dispersion, units_told
 from exporter.judge.joins import JoinedRows
 from exporter.judge.parameters import names_unit
 from exporter.judge.rollout import JudgedRollout
+from exporter.judge.shop.dispersion import over_dispersion, units_told
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, EventRows, Floats, Ints
 
 _PLACES = float(1 << 53)

@@ -13,7 +13,7 @@ from scripts.compat.exercises import EXERCISES, Exercise, first_on_path
 from scripts.compat.page import Row, page, rows
 from scripts.compat.programs import BY_NAME, inside, used
 
-_PAGE = golden.ROOT / "docs" / "compatibility.md"
+_PAGE = golden.ROOT / "docs" / "operate" / "compatibility.md"
 
 
 @click.command()

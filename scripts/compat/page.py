@@ -1,4 +1,4 @@
-"""`docs/compatibility.md`: which versions were tried, with what, when, and how it went."""
+"""`docs/operate/compatibility.md`: which versions were tried, with what, when, and how it went."""
 
 import re
 from collections.abc import Iterable, Sequence

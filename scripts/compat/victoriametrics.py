@@ -10,7 +10,7 @@ from scripts.compat.programs import BY_NAME
 
 
 class VictoriaStack(Stack):
-    """As docs/mimir-thanos-victoriametrics.md has it: one address answers for both, and nothing is evaluated late."""
+    """As docs/operate/mimir-thanos-victoriametrics.md has it: one address for both, nothing is evaluated late."""
 
     async def _open_prometheus(self) -> None:
         rules = self.places.file("rules")

@@ -23,13 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def pages() -> Iterator[tuple[Path, str]]:
     """Every file that is made here, with its text."""
     schema = policy_schema()
-    yield ROOT / "docs" / "reference-policy.md", policy_page(schema)
+    yield ROOT / "docs" / "reference" / "policy.md", policy_page(schema)
     yield ROOT / "docs" / "policy.schema.json", json.dumps(schema, indent=1) + "\n"
-    yield ROOT / "docs" / "reference-metrics.md", metrics_page()
+    yield ROOT / "docs" / "reference" / "metrics.md", metrics_page()
     api = description()
     yield ROOT / "docs" / "openapi.json", json.dumps(api, indent=1) + "\n"
-    yield ROOT / "docs" / "reference-api.md", api_page(api)
-    yield ROOT / "docs" / "reference-commands.md", commands_page()
+    yield ROOT / "docs" / "reference" / "api.md", api_page(api)
+    yield ROOT / "docs" / "reference" / "commands.md", commands_page()
     for name, text in platform_pages():
         yield ROOT / "docs" / "platforms" / name, text
     yield manpage.PAGE, manpage.man_page()

@@ -1,11 +1,11 @@
-"""docs/openapi.json and docs/reference-api.md, from the table of routes that the receiver answers by."""
+"""docs/openapi.json and docs/reference/api.md, from the table of routes that the receiver answers by."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from alertmanager.receiver.http.api import Api
 from alertmanager.receiver.http.ofrep import Ofrep
-from alertmanager.receiver.http.routes import api_table, description_of
+from alertmanager.receiver.http.routes.table import api_table, description_of
 from scripts.reference.cells import Schema, cell
 from scripts.reference.commands import MADE
 

@@ -1,4 +1,4 @@
-"""docs/reference-metrics.md, from the source text: wherever a metric's name is followed by its help text.
+"""docs/reference/metrics.md, from the source text: wherever a metric's name is followed by its help text.
 
 A running exporter would only show the series that exist in the state in which it is.
 """

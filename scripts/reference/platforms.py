@@ -21,7 +21,7 @@ _FIRST = """\
 # Shop platforms
 
 `canary init` recognises these by their tables, and writes a mapping that is tested: every number that it gives was
-compared with plain SQL, on rows as the platform writes them. Other shops are [guessed](../your-database.md).
+compared with plain SQL, on rows as the platform writes them. Other shops are [guessed](../shop/your-database.md).
 
 | platform | KPIs |
 |---|---|
@@ -58,7 +58,7 @@ $ canary plan --days 1
 
 The platform does not write its version, so each row has a `unit` instead: what the router knows the customer by. Who
 was served by which version stands in `database.assignments`, a table or a SELECT:
-[without a version column](../your-database.md#without-a-version-column). Until then `canary plan` tells what your
+[without a version column](../shop/your-database.md#without-a-version-column). Until then `canary plan` tells what your
 traffic can prove, and the version of every row is `unknown`.
 
 ## The mapping

@@ -1,4 +1,4 @@
-"""docs/reference-policy.md, from the policy's JSON schema: whatever the loader accepts is there, with its default."""
+"""docs/reference/policy.md, from the policy's JSON schema: whatever the loader accepts is there, with its default."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ Every key of `canary.yaml`. What a key means for your shop is told by the pages 
 looking things up. A duration is written `30s`, `5m`, `1h30m`; a percentage `10%`; a size `1MiB`; a version in quotes.
 A value out of its bounds is refused, and so are unknown and repeated keys. Editors that know YAML schemas complete and
 check the file when its first line is `# yaml-language-server: $schema=policy.schema.json`
-([the schema](policy.schema.json)).
+([the schema](../policy.schema.json)).
 """
 
 

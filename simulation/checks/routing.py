@@ -7,7 +7,7 @@ from canary.routers.base import Split
 from canary.testing.loop import MACHINE
 from canary.testing.routers import MemoryRouter
 from simulation.checks.promises import IN_FLIGHT_SECONDS, Promises, just_woken, moment
-from simulation.slots import seen_from
+from simulation.stories.slots import seen_from
 from simulation.truth import wanted_of
 
 # From the moment when a receiver hears of a rollback until the routers have it, a hanging journal notwithstanding: a

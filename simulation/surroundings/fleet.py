@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from canary.testing.http import Answer, Parameters
-from simulation.story import CANARY, STABLE
+from simulation.stories.story import CANARY, STABLE
 
 # Longer than the receivers take to ask all servers, so that they find some of them between two versions.
 _DEPLOYS_SECONDS = 3.0

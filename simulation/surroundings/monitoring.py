@@ -21,7 +21,7 @@ from canary.testing.prometheus import MemoryPrometheus, Rule
 from canary.timing.times import to_text
 from simulation.hosts import Host
 from simulation.network import Network
-from simulation.story import SERVICE
+from simulation.stories.story import SERVICE
 from simulation.surroundings.shop import ERRORS, Sample, Shop
 from simulation.truth import Truth
 

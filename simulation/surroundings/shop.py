@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from canary import names
 from canary.testing.routers import MemoryRouter
-from simulation.story import SERVICE
+from simulation.stories.story import SERVICE
 from simulation.truth import Truth
 
 Sample = tuple[str, Mapping[str, str], float]

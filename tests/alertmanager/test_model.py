@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
             freezes,
             objection=self.objection_with_key,
             gate=self.open_gate,
-            undelivered=lambda: undelivered(None, ""),
+            undelivered=self.undelivered,
         )
         self.handler = AlertHandler(plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.heard)
         self.deadlines = Deadlines(plans, self.store, self.watchdog, leader, self.clock, freezes, pauses)
@@ -162,6 +162,10 @@ class Machine(RuleBasedStateMachine):
         """What Prometheus says to Alertmanager's key."""
         text = self.complaint or ("" if self.complete else "Prometheus to show it complete")
         return Waiting(Reason.PROMETHEUS, text) if text else None
+
+    async def undelivered(self, _rollout: Rollout) -> Waiting:
+        """Nobody has silenced anything."""
+        return undelivered(None, "")
 
     async def open_gate(self, gate: UrlGate) -> str:
         """A gate that never objects."""

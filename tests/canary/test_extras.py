@@ -32,7 +32,7 @@ def test_what_is_missing_is_one_sentence_with_a_remedy() -> None:
 
     assert str(caught.value) == (
         "--plot: needs the extra `plots`, which is not installed; "
-        "install kpi-canary[plots] (from its folder: pip install '.[plots]')"
+        "install kpi-canary[plots] from where it came (a folder: pip install '.[plots]'; a wheel: 'FILE.whl[plots]')"
     )
 
 

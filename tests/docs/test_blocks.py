@@ -11,7 +11,7 @@ from tests.support.documents.pages import DOCS, Block, blocks_of
 
 ROOT = DOCS.parent
 # Made from the code, and compared with it.
-MADE = {"docs/reference-commands.md"}
+MADE = {"docs/reference/commands.md"}
 PAGES = [
     path
     for path in sorted([*ROOT.glob("*.md"), ROOT / "deploy" / "README.md", *DOCS.rglob("*.md")])
@@ -23,71 +23,71 @@ PAGES = [
 # files that the page names; `text` is for reading.
 RUN_BY = {
     ("README.md", "console"): "docs/test_pages.py",
-    ("docs/alertmanager.md", "console"): "docs/test_rules_pages.py",
-    ("docs/api.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/backtest.md", "csv"): "exporter/test_evidence_docs.py",
-    ("docs/backtest.md", "sh"): "exporter/test_evidence_docs.py",
-    ("docs/before-a-release.md", "console"): "docs/test_pages.py",
-    ("docs/before-a-release.md", "yaml"): "alertmanager/receiver/act/telling/test_routing.py",
-    ("docs/calibrate.md", "sh"): "exporter/test_evidence_docs.py",
-    ("docs/dashboards.md", "console"): "grafana/test_docs.py",
+    ("docs/operate/alertmanager.md", "console"): "docs/test_rules_pages.py",
+    ("docs/operate/api.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/evidence/backtest.md", "csv"): "exporter/test_evidence_docs.py",
+    ("docs/evidence/backtest.md", "sh"): "exporter/test_evidence_docs.py",
+    ("docs/release/before-a-release.md", "console"): "docs/test_pages.py",
+    ("docs/release/before-a-release.md", "yaml"): "alertmanager/receiver/act/telling/test_routing.py",
+    ("docs/evidence/calibrate.md", "sh"): "exporter/test_evidence_docs.py",
+    ("docs/operate/dashboards.md", "console"): "grafana/test_docs.py",
     ("docs/demo.md", "sh"): "demo/test_docs.py",
     ("docs/demo.md", "yaml"): "demo/test_docs.py",
-    ("docs/deployment.md", "console"): "docs/test_pages.py",
-    ("docs/deployment.md", "yaml"): "canary/prometheus/test_access.py",
-    ("docs/evidence-statistics.md", "python"): "exporter/test_evidence_docs.py",
-    ("docs/evidence.md", "yaml"): "exporter/test_evidence_docs.py",
-    ("docs/experiments.md", "console"): "docs/test_experiments.py",
-    ("docs/experiments.md", "sql"): "docs/test_experiments.py",
-    ("docs/experiments.md", "yaml"): "docs/test_experiments.py",
-    ("docs/exporter.md", "console"): "docs/test_exporter_pages.py",
-    ("docs/feature-flags.md", "console"): "docs/test_feature_flags.py",
-    ("docs/feature-flags.md", "yaml"): "docs/test_experiments.py",
-    ("docs/finishing.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/operate/deployment.md", "console"): "docs/test_pages.py",
+    ("docs/operate/deployment.md", "yaml"): "canary/prometheus/test_access.py",
+    ("docs/evidence/statistics.md", "python"): "exporter/test_evidence_docs.py",
+    ("docs/evidence/evidence.md", "yaml"): "exporter/test_evidence_docs.py",
+    ("docs/shop/experiments.md", "console"): "docs/test_experiments.py",
+    ("docs/shop/experiments.md", "sql"): "docs/test_experiments.py",
+    ("docs/shop/experiments.md", "yaml"): "docs/test_experiments.py",
+    ("docs/shop/exporter.md", "console"): "docs/test_exporter_pages.py",
+    ("docs/shop/feature-flags.md", "console"): "docs/test_feature_flags.py",
+    ("docs/shop/feature-flags.md", "yaml"): "docs/test_experiments.py",
+    ("docs/release/finishing.md", "console"): "docs/test_receiver_pages.py",
     ("docs/first-rollout.md", "console"): "docs/test_pages.py",
-    ("docs/kubernetes.md", "console"): "docs/test_rules_pages.py",
-    ("docs/kubernetes.md", "yaml"): "docs/test_kubernetes.py",
-    ("docs/low-traffic.md", "console"): "docs/test_pages.py",
-    ("docs/mimir-thanos-victoriametrics.md", "console"): "docs/test_rules_pages.py",
-    ("docs/mimir-thanos-victoriametrics.md", "yaml"): "canary/prometheus/test_access.py",
-    ("docs/page.md", "yaml"): "canary/timing/test_zones.py",
-    ("docs/plans.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/plan.md", "sh"): "exporter/test_evidence_docs.py",
-    ("docs/request-log.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/review.md", "sh"): "docs/test_review.py",
-    ("docs/review.md", "yaml"): "canary/report/test_drift.py",
-    ("docs/rollout.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/router-plugins.md", "python"): "canary/policy/routers/test_kinds.py",
-    ("docs/router-plugins.md", "yaml"): "canary/policy/routers/test_kinds.py",
-    ("docs/routers-envoy.md", "sh"): "canary/routers/test_pages.py",
-    ("docs/routers-envoy.md", "yaml"): "canary/routers/test_pages.py",
-    ("docs/routers-front.md", "yaml"): "canary/routers/test_fronts.py",
-    ("docs/routers-gateway.md", "yaml"): "canary/routers/test_gateway.py",
-    ("docs/routers-haproxy.md", "sh"): "canary/routers/test_pages.py",
-    ("docs/routers-haproxy.md", "yaml"): "canary/routers/test_pages.py",
-    ("docs/routers-nginx.md", "sh"): "canary/routers/test_pages.py",
-    ("docs/routers-nginx.md", "yaml"): "canary/routers/test_pages.py",
-    ("docs/routers-other.md", "console"): "canary/routers/test_pages.py",
-    ("docs/routers-other.md", "json"): "canary/routers/test_pages.py",
-    ("docs/routers-other.md", "yaml"): "canary/routers/test_pages.py",
-    ("docs/routers-traefik.md", "sh"): "canary/routers/test_traefik.py",
-    ("docs/routers-traefik.md", "yaml"): "canary/routers/test_traefik.py",
-    ("docs/rules.md", "console"): "docs/test_rules_pages.py",
-    ("docs/rules.md", "haproxy"): "docs/test_rules_pages.py",
-    ("docs/rules.md", "jsonnet"): "docs/test_rules_pages.py",
-    ("docs/rules.md", "yaml"): "docs/test_rules_pages.py",
-    ("docs/security.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/several-receivers.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/several-services.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/stamps.md", "sh"): "canaryctl/init/test_stamp.py",
-    ("docs/stamps.md", "yaml"): "canaryctl/init/test_stamp.py",
-    ("docs/tags.md", "console"): "docs/test_receiver_pages.py",
-    ("docs/troubleshooting.md", "console"): "docs/test_pages.py",
-    ("docs/simulation.md", "python"): "canary/testing/test_docs.py",
-    ("docs/your-database.md", "console"): "docs/test_exporter_pages.py",
-    ("docs/your-database.md", "sql"): "docs/test_your_database.py",
-    ("docs/your-database.md", "yaml"): "docs/test_your_database.py",
-    ("docs/your-kpis.md", "console"): "docs/test_pages.py",
+    ("docs/operate/kubernetes.md", "console"): "docs/test_rules_pages.py",
+    ("docs/operate/kubernetes.md", "yaml"): "docs/test_kubernetes.py",
+    ("docs/evidence/low-traffic.md", "console"): "docs/test_pages.py",
+    ("docs/operate/mimir-thanos-victoriametrics.md", "console"): "docs/test_rules_pages.py",
+    ("docs/operate/mimir-thanos-victoriametrics.md", "yaml"): "canary/prometheus/test_access.py",
+    ("docs/release/page.md", "yaml"): "canary/timing/test_zones.py",
+    ("docs/release/plans.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/evidence/plan.md", "sh"): "exporter/test_evidence_docs.py",
+    ("docs/shop/request-log.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/release/review.md", "sh"): "docs/test_review.py",
+    ("docs/release/review.md", "yaml"): "canary/report/test_drift.py",
+    ("docs/release/rollout.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/routers/plugins.md", "python"): "canary/policy/routers/test_kinds.py",
+    ("docs/routers/plugins.md", "yaml"): "canary/policy/routers/test_kinds.py",
+    ("docs/routers/envoy.md", "sh"): "canary/routers/test_pages.py",
+    ("docs/routers/envoy.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers/front.md", "yaml"): "canary/routers/test_fronts.py",
+    ("docs/routers/gateway.md", "yaml"): "canary/routers/gateway/test_driver.py",
+    ("docs/routers/haproxy.md", "sh"): "canary/routers/test_pages.py",
+    ("docs/routers/haproxy.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers/nginx.md", "sh"): "canary/routers/test_pages.py",
+    ("docs/routers/nginx.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers/other.md", "console"): "canary/routers/test_pages.py",
+    ("docs/routers/other.md", "json"): "canary/routers/test_pages.py",
+    ("docs/routers/other.md", "yaml"): "canary/routers/test_pages.py",
+    ("docs/routers/traefik.md", "sh"): "canary/routers/traefik/test_driver.py",
+    ("docs/routers/traefik.md", "yaml"): "canary/routers/traefik/test_driver.py",
+    ("docs/operate/rules.md", "console"): "docs/test_rules_pages.py",
+    ("docs/operate/rules.md", "haproxy"): "docs/test_rules_pages.py",
+    ("docs/operate/rules.md", "jsonnet"): "docs/test_rules_pages.py",
+    ("docs/operate/rules.md", "yaml"): "docs/test_rules_pages.py",
+    ("docs/operate/security.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/operate/several-receivers.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/operate/several-services.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/shop/stamps.md", "sh"): "canaryctl/init/test_stamp.py",
+    ("docs/shop/stamps.md", "yaml"): "canaryctl/init/test_stamp.py",
+    ("docs/shop/tags.md", "console"): "docs/test_receiver_pages.py",
+    ("docs/operate/troubleshooting.md", "console"): "docs/test_pages.py",
+    ("docs/operate/simulation.md", "python"): "canary/testing/test_docs.py",
+    ("docs/shop/your-database.md", "console"): "docs/test_exporter_pages.py",
+    ("docs/shop/your-database.md", "sql"): "docs/test_your_database.py",
+    ("docs/shop/your-database.md", "yaml"): "docs/test_your_database.py",
+    ("docs/shop/your-kpis.md", "console"): "docs/test_pages.py",
 }
 
 _PEOPLES = "for those who work on kpi-canary; `make test` and CI give these commands themselves"
@@ -98,37 +98,39 @@ NOT_RUN = {
         "its address is a placeholder; `make demo` is held by tests/demo/test_docs.py"
     ),
     ("README.md", "make test"): _PEOPLES,
-    ("docs/api.md", "export LOAD_BALANCER_URL=http://shop.example CANARY_URL=http://shop.example"): (
+    ("docs/operate/api.md", "export LOAD_BALANCER_URL=http://shop.example CANARY_URL=http://shop.example"): (
         "needs a shop's address; tests/canary/routers/test_fronts.py asks the same of both routers"
     ),
-    ("docs/compatibility.md", "make compat PROGRAMS=~/programs"): _PEOPLES,
-    ("docs/dashboards.md", ".venv/bin/python -m grafana.lint"): _PEOPLES,
-    ("docs/deployment.md", "podman build -t kpi-canary -f deploy/Containerfile ."): (
+    ("docs/operate/compatibility.md", "make compat PROGRAMS=~/programs"): _PEOPLES,
+    ("docs/operate/dashboards.md", ".venv/bin/python -m grafana.lint"): _PEOPLES,
+    ("docs/operate/deployment.md", "podman build -t kpi-canary -f deploy/Containerfile ."): (
         "needs podman, and a base image from the network; tests/deploy builds the program from what the file copies"
     ),
-    ("docs/deployment.md", "sudo /opt/kpi-canary/bin/pip install --no-deps --require-hashes -r requirements/run.txt"): (
-        "needs the network; scripts/venv gives the same commands for every run of the tests"
-    ),
-    ("docs/feature-flags.md", 'const flags = await featureFlags("http://127.0.0.1:9878", process.env.FLAGS_TOKEN);'): (
-        "how to use docs/examples/feature-flags.mjs, which tests/alertmanager/receiver/http/test_ofrep.py runs"
-    ),
-    ("docs/feature-flags.md", 'headers = {"Authorization": f"Bearer {token}"}'): (
+    (
+        "docs/operate/deployment.md",
+        "sudo /opt/kpi-canary/bin/pip install --no-deps --require-hashes -r requirements/run.txt",
+    ): ("needs the network; scripts/venv gives the same commands for every run of the tests"),
+    (
+        "docs/shop/feature-flags.md",
+        'const flags = await featureFlags("http://127.0.0.1:9878", process.env.FLAGS_TOKEN);',
+    ): ("how to use docs/examples/feature-flags.mjs, which tests/alertmanager/receiver/http/test_ofrep.py runs"),
+    ("docs/shop/feature-flags.md", 'headers = {"Authorization": f"Bearer {token}"}'): (
         "from docs/examples/feature_flags.py, which tests/alertmanager/receiver/http/test_ofrep.py runs"
     ),
-    ("docs/feature-flags.md", "async with asyncio.timeout(0.5):"): (
+    ("docs/shop/feature-flags.md", "async with asyncio.timeout(0.5):"): (
         "as demo/shop/flags.py does it, which tests/demo/shop/test_flags.py runs"
     ),
-    ("docs/router-plugins.md", '[project.entry-points."kpi_canary.routers"]'): (
+    ("docs/routers/plugins.md", '[project.entry-points."kpi_canary.routers"]'): (
         "from docs/examples/router-plugin, which tests/canary/policy/routers/test_kinds.py installs"
     ),
-    ("docs/router-plugins.md", "$ /opt/kpi-canary/bin/pip install --no-deps docs/examples/router-plugin"): (
+    ("docs/routers/plugins.md", "$ /opt/kpi-canary/bin/pip install --no-deps docs/examples/router-plugin"): (
         "builds in an environment from the network; tests/canary/policy/routers/test_kinds.py installs it without"
     ),
-    ("docs/rules.md", "jb install github.com/kpi-canary/kpi-canary"): (
+    ("docs/operate/rules.md", "jb install github.com/kpi-canary/kpi-canary"): (
         "needs the network; the jsonnet after it is run with the repository where jb would put it"
     ),
     (
-        "docs/simulation.md",
+        "docs/operate/simulation.md",
         "$ make simulate SEEDS=1000 JOBS=2   # many worlds: what was drawn, which states it met, which promises were broken",  # noqa: E501  # as it stands there
     ): ("takes minutes; tests/simulation lives a fixed set of the same worlds"),
 }

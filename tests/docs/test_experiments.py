@@ -24,7 +24,7 @@ _WEIGHTS = {"control": 50, "one_page": 25, "with_wallet": 25}
 @pytest.fixture
 def page(tmp_path: Path) -> Page:
     """The page in a folder with its policy and a shop as it describes."""
-    made = Page("experiments.md", tmp_path)
+    made = Page("shop/experiments.md", tmp_path)
     made.write_files()
     asyncio.run(_history(tmp_path))
     return made
@@ -49,7 +49,7 @@ async def _history(folder: Path) -> None:
     await data.create()
     for table, rows in ((VISITS, seen), (ORDERS, bought), (PAYMENTS, paid)):
         await data.insert_many(table, rows)
-    [added] = [block.text for block in blocks_of(DOCS / "experiments.md") if block.language == "sql"]
+    [added] = [block.text for block in blocks_of(DOCS / "shop" / "experiments.md") if block.language == "sql"]
     for statement in filter(str.strip, added.split(";")):
         await data.run(sa.text(statement))
     for name in ("visits", "payments"):
@@ -73,7 +73,7 @@ def test_the_page_on_experiments_does_what_it_says(page: Page) -> None:
 
 def test_policies_on_flags_and_experiments_are_valid(tmp_path: Path) -> None:
     """Every policy that a page shows, with or without a name, loads."""
-    for name in ("feature-flags.md", "experiments.md"):
+    for name in ("shop/feature-flags.md", "shop/experiments.md"):
         policies = re.findall(r"```yaml[^\n]*\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
         assert policies
         for text in policies:

@@ -25,7 +25,7 @@ def named(value: Any) -> set[str]:
 @pytest.fixture
 def generated(tmp_path: Path) -> dict[str, set[str]]:
     """Names of the manifests generated from the page's policy, by kind."""
-    page = Page("kubernetes.md", tmp_path)
+    page = Page("operate/kubernetes.md", tmp_path)
     page.write_files()
     names: dict[str, set[str]] = {}
     (files,) = files_of([load_policy(tmp_path / "canary.yaml")], "kubernetes").values()
@@ -37,7 +37,11 @@ def generated(tmp_path: Path) -> dict[str, set[str]]:
 
 def test_the_pieces_refer_to_templates_that_are_generated(generated: dict[str, set[str]]) -> None:
     """Argo's analysis and Flagger's metric find their templates under the names that the page has."""
-    pieces = [yaml.safe_load(block.text) for block in blocks_of(DOCS / "kubernetes.md") if block.language == "yaml"]
+    pieces = [
+        yaml.safe_load(block.text)
+        for block in blocks_of(DOCS / "operate" / "kubernetes.md")
+        if block.language == "yaml"
+    ]
     argo, flagger = (next(named(piece) for piece in pieces if key in piece) for key in ("strategy", "analysis"))
     [monitor] = [piece for piece in pieces if piece.get("kind") == "ServiceMonitor"]
 

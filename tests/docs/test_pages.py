@@ -26,12 +26,15 @@ def test_the_first_rollout_goes_as_the_page_says(shop: Path, wheels: Path) -> No
     """From the installation and an order database to a rollback, on real HAProxy, Prometheus and Alertmanager."""
     unpack(wheels, shop / "source").rename(shop / "kpi-canary")
 
-    Page("first-rollout.md", shop).administer()
+    page = Page("first-rollout.md", shop)
+    page.write_files()
+
+    page.administer()
 
 
 def test_the_deployment_goes_as_the_page_says(tmp_path: Path, wheels: Path) -> None:
     """Program, user, policy, secrets, units and completions are installed, and systemd finds nothing wrong."""
-    page = Page("deployment.md", unpack(wheels, tmp_path))
+    page = Page("operate/deployment.md", unpack(wheels, tmp_path))
     page.write_files()
 
     page.administer(["id prometheus >/dev/null 2>&1 || useradd --system prometheus"])
@@ -49,13 +52,15 @@ def test_kpis_of_ones_own_fit_their_tables(shop: Path) -> None:
         for statement in SEARCHES.split(";"):
             connection.execute(sa.text(statement))
     engine.dispose()
-    page = Page("your-kpis.md", shop)
+    page = Page("shop/your-kpis.md", shop)
     page.write_files()
 
     page.run()
 
 
-@pytest.mark.parametrize("name", ["low-traffic.md", "troubleshooting.md", "before-a-release.md"])
+@pytest.mark.parametrize(
+    "name", ["evidence/low-traffic.md", "operate/troubleshooting.md", "release/before-a-release.md"]
+)
 def test_commands_do_what_the_page_says(tmp_path: Path, name: str) -> None:
     """Each command of the page, with the page's policies or a bare one."""
     (tmp_path / "canary.yaml").write_text("service: myshop\n", encoding="utf-8")
@@ -87,12 +92,14 @@ def test_links_of_the_front_pages_lead_somewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in sorted(DOCS.glob("*.md")) if "```yaml " in page.read_text(encoding="utf-8")],
-    ids=lambda page: page.name,
+    "page", [page for page in sorted(DOCS.rglob("*.md")) if re.search(r"```yaml \S+\.yaml\n", page.read_text("utf-8"))],
+    ids=lambda page: str(page.relative_to(DOCS)),
 )  # fmt: skip
 def test_policies_in_pages_are_valid(page: Path, tmp_path: Path) -> None:
     """Every policy that a page gives a name loads."""
-    found = {name: text for name, text in Page(page.name, tmp_path).files.items() if name.endswith(".yaml")}
+    found = {
+        name: text for name, text in Page(str(page.relative_to(DOCS)), tmp_path).files.items() if name.endswith(".yaml")
+    }
     policies = {name: text for name, text in found.items() if re.search(r"^service:", text, re.MULTILINE)}
     assert policies
     for name, text in policies.items():
@@ -105,7 +112,7 @@ def test_policies_in_pages_are_valid(page: Path, tmp_path: Path) -> None:
 
 def test_the_troubles_in_the_tables_are_the_programs_own_words() -> None:
     """What the page says the policy's loader says is found in its code."""
-    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    text = (DOCS / "operate" / "troubleshooting.md").read_text(encoding="utf-8")
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "canary").rglob("*.py"))
 
     quoted = re.findall(r"^\| `([^`]+)` \|", text.partition("## Nothing is measured")[0], re.MULTILINE)

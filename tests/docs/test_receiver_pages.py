@@ -10,7 +10,16 @@ from tests.support.documents.pages import Page
 
 @pytest.mark.timeout(400)  # some thirty commands, one after the other
 @pytest.mark.parametrize(
-    "name", ["rollout.md", "plans.md", "finishing.md", "api.md", "security.md", "several-services.md", "tags.md"]
+    "name",
+    [
+        "release/rollout.md",
+        "release/plans.md",
+        "release/finishing.md",
+        "operate/api.md",
+        "operate/security.md",
+        "operate/several-services.md",
+        "shop/tags.md",
+    ],
 )
 def test_the_page_can_be_followed(name: str, tmp_path: Path) -> None:
     """Every command of the page, given in order, prints what the page shows."""
@@ -23,15 +32,15 @@ def test_the_page_can_be_followed(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "rollout.md",
-        "plans.md",
-        "finishing.md",
-        "api.md",
-        "security.md",
-        "several-receivers.md",
-        "several-services.md",
-        "request-log.md",
-        "tags.md",
+        "release/rollout.md",
+        "release/plans.md",
+        "release/finishing.md",
+        "operate/api.md",
+        "operate/security.md",
+        "operate/several-receivers.md",
+        "operate/several-services.md",
+        "shop/request-log.md",
+        "shop/tags.md",
     ],
 )
 def test_the_pages_policies_are_valid(name: str, tmp_path: Path) -> None:

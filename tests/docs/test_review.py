@@ -14,7 +14,7 @@ from tests.support.receiving.receiver import Setting, in_state, order, receiving
 async def test_the_pages_commands_do_what_it_says(tmp_path: Path) -> None:
     """A finding goes into the journal, and from there into the report."""
     setting = Setting(tmp_path / "receiver")
-    [block] = [block for block in blocks_of(DOCS / "review.md") if block.language == "sh"]
+    [block] = [block for block in blocks_of(DOCS / "release" / "review.md") if block.language == "sh"]
 
     async with receiving(setting):
         await order(setting, "start", canary="v2.0", stable="v1.0")

@@ -12,7 +12,7 @@ from canary.policy import load_policy
 from canaryctl.cli import canary
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "strategy.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "release" / "strategy.md").read_text(encoding="utf-8")
 ROWS = [
     line.split("|")[2] for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| the strat")
 ]

@@ -16,7 +16,7 @@ from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.postgres import Postgres
 from tests.support.documents.pages import DOCS, blocks_of
 
-_BLOCKS = blocks_of(DOCS / "your-database.md")
+_BLOCKS = blocks_of(DOCS / "shop" / "your-database.md")
 _TABLES, _USERS = (block.text for block in _BLOCKS if (block.language, block.name) == ("sql", ""))
 _FOR_POSTGRESQL, _FOR_MARIADB = re.split(r"^-- .+$", _USERS.replace("…", "secret"), flags=re.MULTILINE)[1:]
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError
-from canary.policy.orders import DEFAULT_EVENTS, Event
+from canary.policy.database.section import DEFAULT_EVENTS, Event
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import open_session
 from exporter.source.watch.catalog import index_statement, look_up, table_names

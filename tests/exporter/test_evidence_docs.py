@@ -25,13 +25,13 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_python_examples_run() -> None:
     """Python examples run as they stand, assertions included."""
-    for example in blocks("evidence-statistics.md", "python"):
-        exec(compile(example, "evidence-statistics.md", "exec"), {})
+    for example in blocks("evidence/statistics.md", "python"):
+        exec(compile(example, "evidence/statistics.md", "exec"), {})
 
 
 def test_policies_are_valid(tmp_path: Path) -> None:
     """Every policy that the page shows is accepted."""
-    for example in blocks("evidence.md", "yaml"):
+    for example in blocks("evidence/evidence.md", "yaml"):
         path = tmp_path / "canary.yaml"
         path.write_text(example)
 
@@ -39,16 +39,18 @@ def test_policies_are_valid(tmp_path: Path) -> None:
 
 
 # Whatever else a command of a page asks for, it does it for the last hour of the shop below, and a few times only.
-SMALL = {"calibrate.md": ["--until", "2026-03-01T23:30Z", "--days", "0.05", "--rollouts", "2", "--harmed", "2"]}
+SMALL = {
+    "evidence/calibrate.md": ["--until", "2026-03-01T23:30Z", "--days", "0.05", "--rollouts", "2", "--harmed", "2"]
+}
 
 
-@pytest.mark.parametrize("page", ["backtest.md", "plan.md", "calibrate.md"])
+@pytest.mark.parametrize("page", ["evidence/backtest.md", "evidence/plan.md", "evidence/calibrate.md"])
 async def test_commands_run(page: str, lite: ShopData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of a page succeeds on a small shop, with the files that the page shows."""
     await fill(lite, datetime(2026, 3, 1, 23, 20, tzinfo=UTC), 600)
     phases = "phases: [{traffic: 50%, duration: 1m}, {traffic: 100%, duration: 1m}]\n" if page in SMALL else ""
     (tmp_path / "canary.yaml").write_text(f"service: shop\ndatabase: {{url: 'sqlite:///shop.db'}}\n{phases}")
-    if page == "backtest.md":
+    if page == "evidence/backtest.md":
         [text] = blocks(page, "csv")
         (tmp_path / "rollouts.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -63,7 +65,7 @@ async def test_commands_run(page: str, lite: ShopData, tmp_path: Path, monkeypat
 
 def test_numbers_in_the_statistics_page_are_those_of_the_code() -> None:
     """The page names the sizes of strata, cohorts and classes that the code has."""
-    page = " ".join((DOCS / "evidence-statistics.md").read_text().split())
+    page = " ".join((DOCS / "evidence" / "statistics.md").read_text().split())
 
     assert f"Strata of {STRATUM_UNITS} units" in page
     assert f"closed with {COHORT_UNITS[0]} to {COHORT_UNITS[1]} units" in page

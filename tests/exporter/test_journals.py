@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from canary.logs import Log
+from canary.policy.database.section import Assignments, Event
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy, State
-from canary.policy.orders import Assignments, Event
 from canary.policy.release import Upstreams
 from canary.policy.routers.sections import HaproxyRouter
 from canary.rollout import experiments

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from canary.errors import DatabaseSchemaError
+from canary.policy.database.section import DEFAULT_EVENTS, Event
 from canary.policy.kpis import DEFAULT_KPIS
-from canary.policy.orders import DEFAULT_EVENTS, Event
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.policy.orders import DEFAULT_EVENTS
+from canary.policy.database.section import DEFAULT_EVENTS
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill

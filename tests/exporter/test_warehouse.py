@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from canary.errors import DatabaseSchemaError, DatabaseUnavailableError
-from canary.policy.orders import Assignments, Event
+from canary.policy.database.section import Assignments, Event
 from exporter.source.database import OrderDatabase
 from exporter.source.session import open_session
 from tests.support.clock import FakeClock

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from canary.policy.database.requestlog import RequestLog
+from canary.policy.database.section import Assignments, Event
 from canary.policy.kpis import Kpi, Mean, Success
 from canary.policy.model import Policy
-from canary.policy.orders import Assignments, Event
-from canary.policy.requestlog import RequestLog
 from canary.rollout.entries import Started
 from canary.rollout.folding import fold
 from canary.rollout.journal.journal import Journal

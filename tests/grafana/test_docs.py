@@ -10,14 +10,14 @@ from canary.policy.model import Policy
 from grafana import generate
 from tests.support.documents.pages import DOCS, Page
 
-_TEXT = (DOCS / "dashboards.md").read_text(encoding="utf-8")
+_TEXT = (DOCS / "operate" / "dashboards.md").read_text(encoding="utf-8")
 
 
 def test_the_pages_commands_do_what_it_says(policy: Policy, tmp_path: Path) -> None:
     """Generating gives the files that the page lists, and they can be copied to where Grafana looks."""
     shutil.copy(Path(policy.base) / "canary.yaml", tmp_path)
 
-    Page("dashboards.md", tmp_path).administer(["mkdir -p /etc/grafana/provisioning/{dashboards,datasources}"])
+    Page("operate/dashboards.md", tmp_path).administer(["mkdir -p /etc/grafana/provisioning/{dashboards,datasources}"])
 
 
 def test_the_page_copies_to_where_the_provisioning_looks() -> None:

@@ -15,12 +15,12 @@ import yaml
 import grafana
 from canary import names
 from canary.errors import GenerateError
+from canary.policy.database.requestlog import RequestLog
+from canary.policy.database.section import Event, Replica
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.kpis import Mean, Success
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
-from canary.policy.orders import Event, Replica
-from canary.policy.requestlog import RequestLog
 from grafana import generate
 from grafana.lint import lint, panels
 from rules.generate import rule_groups

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from canary.policy import Policy
 from canary.policy.signals import AlertOverride
 from rules.generate import rule_groups
 from rules.lint import lint
 from scripts import golden
+from tests.support.documents.policies import policy_of_kind
 
 _LABELS = {"service": "shop", "severity": "critical", "action": "none"}
 _ANNOTATIONS = dict.fromkeys(("summary", "description", "runbook_url", "dashboard_url", "page_url"), "text")
@@ -29,21 +29,11 @@ def _found(*rules: dict[str, Any], **group: Any) -> list[str]:
 @pytest.mark.parametrize("kind", ["strategy", "minimal", "custom", "haproxy", "native", "kpis only"])
 def test_what_is_generated_is_clean(kind: str, inline: bool) -> None:
     """No policy's own rules have a problem, chained or written out."""
-    policy = _policy(kind)
+    policy = policy_of_kind(kind)
 
     problems = lint(policy, [group for file in rule_groups(policy, inline=inline).values() for group in file["groups"]])
 
     assert [str(problem) for problem in problems] == []
-
-
-def _policy(kind: str) -> Policy:
-    if kind in golden.POLICIES:
-        return golden.policy(kind)
-    minimal = golden.policy("minimal")
-    if kind == "kpis only":
-        return dataclasses.replace(minimal, technical=False)
-    changes: dict[str, Any] = {"preset": "haproxy"} if kind == "haproxy" else {"histograms": "native"}
-    return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, **changes))
 
 
 def test_sound_rules_have_no_problem() -> None:

@@ -1,6 +1,5 @@
 """The generated promtool tests: they pass, and leave no alert untested."""
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,21 +14,12 @@ from rules.generate import alerts_file, prometheus_files, rule_groups
 from rules.promtool import scenarios
 from rules.promtool.scenes import Question
 from scripts import golden
+from tests.support.documents.policies import policy_of_kind
 from tests.support.programs.promtool import promtool
 
 # What each alert must be shown to do.
 _ALWAYS = {"fires", "before", "limit", "missed"}
 _OF_COUNTERS = {"reset", "few"}
-
-
-def _policy(kind: str) -> Policy:
-    if kind in golden.POLICIES:
-        return golden.policy(kind)
-    minimal = golden.policy("minimal")
-    if kind == "kpis only":
-        return dataclasses.replace(minimal, technical=False)
-    changes: dict[str, Any] = {"preset": "haproxy"} if kind == "haproxy" else {"histograms": "native"}
-    return dataclasses.replace(minimal, signals=dataclasses.replace(minimal.signals, **changes))
 
 
 def _alerts(policy: Policy) -> list[dict[str, Any]]:
@@ -64,7 +54,7 @@ def _keep(path: Path, own: Callable[[Any], bool]) -> None:
 @pytest.mark.parametrize("kind", ["strategy", "custom", "haproxy", "native"])
 def test_promtool_runs_them(kind: str, tmp_path: Path) -> None:
     """Every case of every test file holds, against the very rule files that Prometheus loads."""
-    for name, text in prometheus_files(_policy(kind)).items():
+    for name, text in prometheus_files(policy_of_kind(kind)).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     for path in (tmp_path / "tests").iterdir():
@@ -85,7 +75,7 @@ def test_no_alert_lacks_its_cases(kind: str) -> None:
 
     Those that look at counters also meet a reset, and too little traffic to say anything.
     """
-    policy = _policy(kind)
+    policy = policy_of_kind(kind)
     rules = _alerts(policy)
     cases: dict[str, list[Question]] = defaultdict(list)
     for test in scenarios(policy, rules):

@@ -62,8 +62,8 @@ def test_links_out_of_the_folder_lead_to_the_pages_of_the_site() -> None:
         return on_page_markdown(text, page=Page(path), config=None, files=None)
 
     assert written("why.md", "[x](../bench/RESULTS.md#the-page)") == "[x](project/bench-results.md#the-page)"
-    assert written("runbooks/a.md", "[x](../rollout.md)") == "[x](../rollout.md)"
-    assert written("deployment.md", "[the units](../deploy/systemd)") == "`the units`"
+    assert written("runbooks/a.md", "[x](../release/rollout.md)") == "[x](../release/rollout.md)"
+    assert written("operate/deployment.md", "[the units](../../deploy/systemd)") == "`the units`"
     assert written(place("CHANGELOG.md"), "[x](docs/why.md)") == "[x](../why.md)"
     assert written("why.md", "[x](https://example.org/a)") == "[x](https://example.org/a)"
 

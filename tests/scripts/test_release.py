@@ -28,7 +28,10 @@ def project(tmp_path: Path) -> Path:
     (root / "deploy").mkdir(parents=True)
     (root / "small").mkdir()
     (root / "small" / "__init__.py").write_text("")
-    (root / "deploy" / "Containerfile").write_text("FROM scratch\n")
+    (root / "deploy" / "Containerfile").write_text(
+        "FROM scratch AS build\nWORKDIR /src\nCOPY small small\nCOPY deploy deploy\n"
+        "RUN pip install .\nCOPY --from=build /opt /opt\n"
+    )
     (root / "CHANGELOG.md").write_text(CHANGELOG)
     (root / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
@@ -55,6 +58,13 @@ def test_a_release_holds_all_of_it_and_is_the_same_again(project: Path) -> None:
         "small-0.1.0.tar.gz",
     ]
     assert first == again
+    assert first["Containerfile"].decode().splitlines()[1:] == [
+        "WORKDIR /src",
+        "ADD small-0.1.0.tar.gz /src/",
+        "WORKDIR /src/small-0.1.0",
+        "RUN pip install .",
+        "COPY --from=build /opt /opt",
+    ]
     assert first["CHANGES.md"] == b"- The first.\n"
     sums = {line.split("  ")[1]: line.split("  ")[0] for line in first.pop("SHA256SUMS").decode().splitlines()}
     assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in first.items()}

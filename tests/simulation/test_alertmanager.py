@@ -14,7 +14,7 @@ from canary.policy.model import Policy
 from canary.policy.release import Receiver
 from canary.prometheus import Alertmanager
 from canary.testing.alertmanager import MemoryAlertmanager
-from simulation.story import SERVICE
+from simulation.stories.story import SERVICE
 from simulation.surroundings.monitoring import inhibitions, routes
 from tests.support.programs.alertmanager import Alertmanager as Server
 from tests.support.programs.processes import eventually
@@ -81,18 +81,20 @@ async def test_the_same_groups_are_told_and_the_same_alerts_suppressed() -> None
 
             await eventually(all_told, "every group of the model is told by the real one", _PATIENCE_SECONDS)
 
-            silence = {
-                "matchers": [{"name": names.ACTION, "value": "advance", "isRegex": False, "isEqual": True}],
-                "startsAt": "2020-01-01T00:00:00Z",
-                "endsAt": "2120-01-01T00:00:00Z",
-                "createdBy": "ann",
-                "comment": "pause",
-            }
-            async with session.post(f"{server.url}/api/v2/silences", json=silence) as answer:
-                assert answer.status == 200
-            model.silence({names.ACTION: "advance"}, 3600.0)
+            # What is silenced itself inhibits nevertheless.
+            for action in ("advance", "hold"):
+                silence = {
+                    "matchers": [{"name": names.ACTION, "value": action, "isRegex": False, "isEqual": True}],
+                    "startsAt": "2020-01-01T00:00:00Z",
+                    "endsAt": "2120-01-01T00:00:00Z",
+                    "createdBy": "ann",
+                    "comment": "pause",
+                }
+                async with session.post(f"{server.url}/api/v2/silences", json=silence) as answer:
+                    assert answer.status == 200
+                model.silence({names.ACTION: action}, 3600.0)
             await eventually(agree, "the same alerts are silenced", _PATIENCE_SECONDS)
-            assert len(model.suppressed()) == 4
+            assert len(model.suppressed()) == 5
 
 
 def test_what_fires_is_told_again_after_its_time() -> None:

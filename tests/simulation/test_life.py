@@ -9,7 +9,7 @@ from canary.policy.release import Rollback
 from canary.prometheus.alert import Alert
 from canary.prometheus.silences import Silence
 from simulation.life import LIFE, PLACES, with_life
-from simulation.story import Event, Story, draw
+from simulation.stories.story import Event, Story, draw
 from simulation.world import Outcome, simulate
 
 _WORLDS = 6

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from simulation.plans import PLACES, PLAN, with_plans
-from simulation.story import draw
+from simulation.stories.story import draw
 from simulation.world import simulate
 
 _WORLDS = 8

@@ -14,7 +14,7 @@ from simulation.checks.checks import Checks
 from simulation.life import LIFE
 from simulation.plans import PLAN
 from simulation.run import Summary, describe, run, run_many, shrink
-from simulation.story import ACTS, FAULTS, Event, draw
+from simulation.stories.story import ACTS, FAULTS, Event, draw
 from simulation.world import simulate
 
 # Each takes about half a second of one core.

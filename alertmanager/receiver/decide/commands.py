@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
+from alertmanager.receiver.act.splits import rounded_down
 from alertmanager.receiver.act.trust import Trust, recorded_slot, salts_of
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.finish.finishcommands import FinishCommands
@@ -227,7 +228,8 @@ class Commands:
             stable=request.stable,
             canary=request.canary,
             **plan_of(self._plans.file, NORMAL),
-            weight=request.weight,
+            # One router's weight may be too fine for another, which then could never have it in force.
+            weight=rounded_down(request.weight, self._effects.finest_ratio),
             salts=salts_of(seen),
             stable_slot=recorded_slot(self._plans.file, seen),
             actor=request.actor,

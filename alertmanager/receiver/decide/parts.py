@@ -20,7 +20,7 @@ from alertmanager.receiver.decide.pauses import Pauses
 from alertmanager.receiver.decide.promotion import gate
 from alertmanager.receiver.decide.promotion.phasetimer import PhaseTimer
 from alertmanager.receiver.decide.promotion.promoter import Promoter
-from alertmanager.receiver.decide.promotion.waiting import Evidence, undelivered
+from alertmanager.receiver.decide.promotion.waiting import Evidence
 from alertmanager.receiver.decide.watchdog import Watchdog
 from alertmanager.receiver.lead.leader import Leader
 from canary.policy.model import Policy
@@ -93,7 +93,7 @@ class Deciding:
             freezes,
             objection=objections.to_phase_end,
             gate=partial(gate.objection, session=outside.session),
-            undelivered=lambda: undelivered(held_back.keeping_key, held_back.error),
+            undelivered=objections.to_delivery,
         )
         handler = AlertHandler(plans, store, on_key=promoter.confirm, on_heartbeat=watchdog.hear)
         poller = AlertPoller(

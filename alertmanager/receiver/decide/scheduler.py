@@ -45,6 +45,7 @@ class Scheduler:
 
     Attributes:
         pending: what is scheduled; None when nothing is.
+        fault: why what is due could not be started yet; empty when nothing is in the way.
         refused: why the newest scheduled start was refused; empty once another one is scheduled, or a rollout begins.
     """
 
@@ -57,6 +58,7 @@ class Scheduler:
         submit: Callable[[Request], Awaitable[Entry]],
     ) -> None:
         self.pending: Scheduled | None = None
+        self.fault = ""
         self.refused = ""
         self._plans = plans
         self._store = store
@@ -82,7 +84,9 @@ class Scheduler:
         try:
             await self._begin(pending)
         except CanaryError as error:
-            self._log.error("cannot start what was scheduled; trying again", exception=error)
+            if not self.fault:  # once, and not every second of half an hour
+                self._log.error("cannot start what was scheduled; trying again", exception=error)
+            self.fault = str(error)
         return _INTERVAL_SECONDS
 
     async def schedule(self, request: Request, at: datetime) -> Entry:
@@ -128,12 +132,14 @@ class Scheduler:
         if self.pending is not pending:
             return  # another receiver has begun it, or a person has taken it back
         if self._clock.now() > pending.start_at + _LATEST:
-            await self._end(pending, Ending.REFUSED, "no receiver ran when it was due")
+            away = "no receiver ran when it was due"
+            why = f"not possible within {_LATEST.total_seconds() / 60:.0f}m of when it was due: {self.fault}"
+            await self._end(pending, Ending.REFUSED, why if self.fault else away)
             return
         request = Request(
             Verb.START,
             actor=pending.actor,
-            reason=f"{pending.reason} (scheduled)".strip(),
+            reason=f"{pending.reason} (scheduled)" if pending.reason else "scheduled",
             canary=pending.canary,
             stable=pending.stable,
             plan=pending.plan,
@@ -152,6 +158,9 @@ class Scheduler:
     async def _end(self, pending: Scheduled, ending: Ending, reason: str) -> None:
         await self._store.propose(None, EndSchedule(scheduled=pending.seq, ending=ending, reason=reason))
         newest = self._store.rollout
+        if ending is Ending.REFUSED:
+            self._log.warn("what was scheduled was not started", scheduled=pending, reason=reason)
+        # Messages are about a rollout; before the first one the log and the status have to do.
         if ending is Ending.REFUSED and newest is not None:
             record = Record(
                 rollout=newest.id,
@@ -164,10 +173,10 @@ class Scheduler:
     def _heard(self, entry: Entry) -> None:
         match entry:
             case Scheduled():
-                self.pending, self.refused = entry, ""
+                self.pending, self.fault, self.refused = entry, "", ""
             case ScheduleEnded() if self.pending is not None and self.pending.seq == entry.scheduled:
                 self.refused = f"{self.pending}: {entry.reason}" if entry.ending is Ending.REFUSED else ""
-                self.pending = None
+                self.pending, self.fault = None, ""
             case Started():
                 # Whoever it was refused to knows by now, or has what it was for.
                 self.refused = ""

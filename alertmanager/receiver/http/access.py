@@ -8,7 +8,7 @@ from aiohttp import web
 from alertmanager.receiver.http.authority import Authority, local_name
 from alertmanager.receiver.http.page.sessions import Sessions
 from canary.web.auth import prove
-from canary.web.routes import Refusal, Role, Route
+from canary.web.routes.table import Refusal, Role, Route
 
 
 class ReceiverAccess:

@@ -23,7 +23,7 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.experiments import Trial
 from canary.timing.times import to_text
 from canary.web.auth import proven_name
-from canary.web.routes import Call, Refusal
+from canary.web.routes.table import Call, Refusal
 
 # The body's keys that are a request's own, whichever the verb is.
 _KEYS = (

@@ -10,7 +10,7 @@ from canary.policy.model import Policy
 from canary.policy.routers.kinds import asking
 from canary.secrets import bearer_tokens, read_secret
 from canary.web.options import split_address
-from canary.web.routes import Role
+from canary.web.routes.table import Role
 
 _KEYS = {
     Role.WEBHOOK: "receiver.token_file",

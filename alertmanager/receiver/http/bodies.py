@@ -1,7 +1,7 @@
 """What requests to the receiver hold: one model per body, query string and set of headers.
 
-`canary.web.checks` refuses what does not fit them and `canary.web.openapi` describes them, so that description and
-check cannot differ.
+`canary.web.checks` refuses what does not fit them and `canary.web.routes.openapi` describes them, so that description
+and check cannot differ.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from alertmanager.receiver.http.webhook import clean
 from canary.policy.plans import NORMAL
 from canary.rollout.kinds import Category
-from canary.web.bodies import Body
+from canary.web.routes.bodies import Body
 
 # A reason fits into a message to people and into a line of the journal.
 TEXT_CHARACTERS = 1000

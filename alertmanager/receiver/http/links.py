@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from alertmanager.receiver.http.authority import Authority
 from canary.timing.clock import Clock
-from canary.web.routes import Refusal
+from canary.web.routes.table import Refusal
 
 # Half of SHA-256 is beyond guessing, and keeps the link on one line of a chat.
 _SIGNATURE_CHARACTERS = 32

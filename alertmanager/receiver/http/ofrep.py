@@ -11,8 +11,8 @@ from aiohttp import web
 from canary.errors import CanaryError, FlagError, PayloadError
 from canary.flags import Evaluation, Flags
 from canary.rollout.state import Rollout
-from canary.web.bodies import MalformedError
-from canary.web.routes import JSON, Call
+from canary.web.routes.bodies import MalformedError
+from canary.web.routes.table import JSON, Call
 
 OFREP_PREFIX = "/ofrep/v1/evaluate/flags"
 

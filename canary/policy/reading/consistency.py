@@ -12,11 +12,11 @@ from typing import Final
 
 from canary import names
 from canary.policy import freeze as freezes
+from canary.policy.database.section import LOG_SOURCE, Event, names_customers
 from canary.policy.experiments import Experiment
 from canary.policy.gates import ApprovalGate, UrlGate
 from canary.policy.kpis import Conversion, Kpi, Mean, Success, events_of, segment_column, units_event
 from canary.policy.model import Policy
-from canary.policy.orders import LOG_SOURCE, Event, names_customers
 from canary.policy.reading.references import At, Inconsistency, unknown_names
 from canary.policy.reading.slotrules import slot_faults
 from canary.policy.release import Phases, Process, Receiver

@@ -136,7 +136,13 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         reason = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(
-            [Fault(str(path), f"cannot be read ({reason})", "name another with --config.file")]
+            [
+                Fault(
+                    str(path),
+                    f"cannot be read ({reason})",
+                    "name another with --config.file, or let `canary init` write one",
+                )
+            ]
         ) from error
     if len(content) > MAX_BYTES:
         raise PolicyError([Fault(str(path), f"has more than {MAX_BYTES // 1024} KiB; no policy is so long")])

@@ -7,9 +7,9 @@ guardrail that guards nothing, an override that overrides nothing, both silently
 from collections.abc import Iterable, Iterator
 
 from canary.names import ALERTS
+from canary.policy.database.section import DEFAULT_EVENTS, LOG_SOURCE
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, LOG_SOURCE
 from canary.policy.reading.sentences import did_you_mean
 
 At = tuple[str | int, ...]

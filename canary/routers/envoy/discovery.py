@@ -12,9 +12,6 @@ restarted and has told it nothing yet, and there is no number of which somebody 
 An Envoy that is restarted names no version, and is answered at once; until then it has everybody on stable, as its
 configuration says. Nobody can lower it by hand, for it takes its values from here alone: an operator's `hold` and
 `rollback` are the way.
-
-**Only who leads answers.** With several receivers an Envoy asks one after the other. One that stands by refuses at
-once, since what it would say may be superseded, with one exception: while it carries out a rollback, it says so.
 """
 
 import asyncio
@@ -22,13 +19,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from canary.errors import RefusedError, RouterError
+from canary.errors import RouterError
 from canary.finding import Finding, failed, skipped
-from canary.routers.asking import Leads, Question
-from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
+from canary.routers.asking import Leads, Question, Wanted
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split, TellsNothingOfServers
 from canary.routers.envoy import config
 from canary.routers.envoy.ring import Arc
 from canary.routers.envoy.section import EnvoyRouter
@@ -37,10 +35,7 @@ from canary.units import format_ratio
 
 _TYPE: Final = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
 
-# Well within the generated request time-out of 5 s, and seldom enough to cost nothing.
-_HELD_SECONDS: Final = 2.0
-
-# An Envoy asks again within `_HELD_SECONDS`, or, when other receivers refuse it in between, some moments later.
+# An Envoy asks again within two seconds (`asking`), or, when other receivers refuse it in between, some moments later.
 _AWAY_SECONDS: Final = 10.0
 
 # An Envoy that does not take over what it was told asks at once again, and would be told some twenty times a second.
@@ -68,8 +63,8 @@ class _Instance:
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What every Envoy is to have."""
+class _Values:
+    """A split as Envoy has it, and the version that it is told under."""
 
     split: Split
     values: Mapping[str, int] = field(init=False)
@@ -81,7 +76,7 @@ class _Wanted:
         object.__setattr__(self, "version", urlencode(values))
 
 
-class EnvoyDiscoveryRouter:
+class EnvoyDiscoveryRouter(TellsNothingOfServers):
     """Answers one or several Envoys that have the same configuration.
 
     Args:
@@ -96,10 +91,9 @@ class EnvoyDiscoveryRouter:
         self._section = section
         self._monotonic = monotonic
         self._instances = {name: _Instance() for name in section.instances}
-        self._wanted: _Wanted | None = None
-        self._lowering = 0
-        # Of what is wanted, for the Envoys that wait; of what they have, for who waits for them.
-        self._news, self._heard = asyncio.Event(), asyncio.Event()
+        self._wanted: Wanted[_Values] = Wanted(section.name, monotonic)
+        # Of what the Envoys have, for who waits for them.
+        self._heard = asyncio.Event()
         self._open = False
 
     def opened(self) -> None:
@@ -123,7 +117,11 @@ class EnvoyDiscoveryRouter:
         self._note(instance, question)
         instance.open_questions += 1
         try:
-            return await self._answer(instance, question, leads)
+            wanted = await self._wanted.answer(partial(_due_in, instance, question), leads)
+            if wanted is None:
+                return None
+            instance.told, instance.told_at = wanted.version, self._monotonic()
+            return self._document(wanted)
         finally:
             instance.open_questions -= 1
 
@@ -133,15 +131,11 @@ class EnvoyDiscoveryRouter:
         Raises:
             RouterError: an Envoy does not have the split in force in time.
         """
-        self._wanted = _Wanted(split)
-        lowers = not split.open
-        self._lowering += lowers
-        news, self._news = self._news, asyncio.Event()
-        news.set()
         try:
             async with asyncio.timeout(self._section.timeout):
-                while not self._observation().agrees(split):
-                    await self._heard.wait()
+                with self._wanted.told(_Values(split), split):
+                    while not self._observation().agrees(split):
+                        await self._heard.wait()
         except TimeoutError as error:
             wanted, found = format_ratio(split.weight_ratio), self._observation().detail
             raise RouterError(
@@ -149,8 +143,6 @@ class EnvoyDiscoveryRouter:
                 place=f"router {self.name}",
                 remedy="see that each Envoy runs with the generated configuration and reaches the receiver",
             ) from error
-        finally:
-            self._lowering -= lowers
 
     async def read(self) -> Observation:
         """What each Envoy says that it has in force."""
@@ -166,14 +158,6 @@ class EnvoyDiscoveryRouter:
         return [
             failed(f"{place}: {one.instance}", one.error, remedy) for one in self._observation().readings if one.error
         ]
-
-    async def unhealthy(self) -> Mapping[str, str]:
-        """Nothing: what an Envoy's health checks say stays there."""
-        return {}
-
-    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it never tells
-        """None: an Envoy that asks does not say what is under way."""
-        return None
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this user, who is no tester, to the canary."""
@@ -194,28 +178,7 @@ class EnvoyDiscoveryRouter:
         heard, self._heard = self._heard, asyncio.Event()
         heard.set()
 
-    async def _answer(self, instance: _Instance, question: Question, leads: Leads) -> Mapping[str, Any] | None:
-        until = self._monotonic() + _HELD_SECONDS
-        while True:
-            if not self._lowering and not await leads():
-                raise RefusedError("this receiver stands by", place=f"router {self.name}")
-            wanted, news, now = self._wanted, self._news, self._monotonic()
-            wait_seconds = until - now
-            if wanted is not None and wanted.version != question.in_force:
-                due_in = instance.told_at + _REPEATED_SECONDS - now if instance.told == wanted.version else 0
-                if due_in <= 0:
-                    instance.told, instance.told_at = wanted.version, now
-                    return self._document(wanted)
-                wait_seconds = min(wait_seconds, due_in)
-            if now >= until:
-                return None
-            try:
-                async with asyncio.timeout(max(wait_seconds, 0)):
-                    await news.wait()
-            except TimeoutError:
-                continue
-
-    def _document(self, wanted: _Wanted) -> Mapping[str, Any]:
+    def _document(self, wanted: _Values) -> Mapping[str, Any]:
         resource = {"@type": _TYPE, "name": self.name, "layer": dict(wanted.values)}
         return {"version_info": wanted.version, "type_url": _TYPE, "resources": [resource]}
 
@@ -238,3 +201,9 @@ class EnvoyDiscoveryRouter:
             return reading_of(name, values)
         except ValueError as error:
             return Reading(name, None, error=str(error))
+
+
+def _due_in(instance: _Instance, question: Question, wanted: _Values, now: float) -> float | None:
+    if wanted.version == question.in_force:
+        return None
+    return instance.told_at + _REPEATED_SECONDS - now if instance.told == wanted.version else 0

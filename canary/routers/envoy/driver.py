@@ -7,7 +7,7 @@ back then may be a canary that was rolled back while Envoy was down.)
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from canary.errors import RouterError
@@ -68,12 +68,9 @@ class EnvoyRuntimeRouter:
         Raises:
             RouterError: an Envoy is unreachable.
         """
-        tables = await asyncio.gather(*(admin.clusters() for admin in self._admins))
+        by_admin = await asyncio.gather(*(admin.hosts("stable") for admin in self._admins))
         return {
-            address: f"Envoy says {', '.join(faults)}"
-            for table in tables
-            for address, host in _hosts(table, "stable")
-            if (faults := sorted(key for key, value in host.get("health_status", {}).items() if value is True))
+            host.address: f"Envoy says {', '.join(host.faults)}" for hosts in by_admin for host in hosts if host.faults
         }
 
     async def sessions(self, lasting_seconds: float) -> int | None:
@@ -106,9 +103,7 @@ class EnvoyRuntimeRouter:
         try:
             values, loaded_at = await asyncio.gather(admin.runtime(), admin.loaded_at())
             return reading_of(admin.address, values, loaded_at)
-        except RouterError as error:
-            return Reading(admin.address, None, error=str(error))
-        except ValueError as error:
+        except (RouterError, ValueError) as error:
             return Reading(admin.address, None, error=str(error))
 
     async def _check(self, admin: Admin) -> list[Finding]:
@@ -118,9 +113,9 @@ class EnvoyRuntimeRouter:
         except RouterError as error:
             return [failed(where, error.what, f"{error.remedy}; until it answers, its weight cannot be changed")]
         findings = []
-        if not any("admin_layer" in found for found in _walk(loaded)):
+        if not any("admin_layer" in found for found in loaded):
             findings.append(failed(where, "has no runtime layer that its admin interface may change", _GENERATED))
-        if not any(_is_ours(found) for found in _walk(loaded)):
+        if not any(_is_ours(found) for found in loaded):
             what = f"no route divides traffic by the runtime values `{routes.PREFIX}.*` and a hash of the user"
             findings.append(failed(where, what, _GENERATED))
         if (seen := (await self._reading(admin)).error) and not findings:
@@ -131,33 +126,14 @@ class EnvoyRuntimeRouter:
         return findings
 
     async def _sessions(self, admin: Admin, lasting_seconds: float) -> int | None:
-        uptime_seconds, table = await asyncio.gather(admin.uptime_seconds(), admin.clusters())
-        if uptime_seconds < lasting_seconds:
-            return None
-        stats = [stat for _, host in _hosts(table, "canary") for stat in host.get("stats", ())]
-        return sum(
-            int(stat.get("value", 0)) for stat in stats if stat.get("name") in ("rq_active", "rq_pending_active")
-        )
+        uptime_seconds, hosts = await asyncio.gather(admin.uptime_seconds(), admin.hosts("canary"))
+        return None if uptime_seconds < lasting_seconds else sum(host.under_way for host in hosts)
 
 
 def _is_ours(found: Mapping[str, Any]) -> bool:
     """Whether it is the weighted clusters of the generated routes."""
-    names = tuple(cluster.get("name") for cluster in found.get("clusters", ()) if isinstance(cluster, dict))
-    return found.get("runtime_key_prefix") == routes.PREFIX and names == CLUSTERS and bool(found.get("use_hash_policy"))
-
-
-def _walk(found: Any) -> Iterator[Mapping[str, Any]]:
-    """All mappings within what JSON holds."""
-    if isinstance(found, dict):
-        yield found
-    for inner in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
-        yield from _walk(inner)
-
-
-def _hosts(table: Any, cluster: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """A cluster's hosts, by address."""
-    for status in table:
-        if status.get("name") == cluster:
-            for host in status.get("host_statuses", ()):
-                socket = host.get("address", {}).get("socket_address", {})
-                yield f"{socket.get('address', '')}:{socket.get('port_value', '')}", host
+    clusters = found.get("clusters")
+    ours = found.get("runtime_key_prefix") == routes.PREFIX and found.get("use_hash_policy")
+    if not ours or not isinstance(clusters, list):
+        return False
+    return tuple(cluster.get("name") for cluster in clusters if isinstance(cluster, dict)) == CLUSTERS

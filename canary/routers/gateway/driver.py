@@ -17,7 +17,8 @@ import yaml
 from canary.certificates import tls_context
 from canary.errors import RouterError, SecretError, reason
 from canary.finding import Finding, failed, warning
-from canary.routers.base import FINEST_RATIO, Observation, Reading, Split
+from canary.routers.answers import IDENTITY, ODD, body_of, json_of, shown
+from canary.routers.base import FINEST_RATIO, Observation, Reading, Split, TellsNothingOfServers
 from canary.routers.gateway import route
 from canary.routers.gateway.section import GatewayRouter
 from canary.secrets import read_secret
@@ -28,11 +29,11 @@ _LOOK_SECONDS: Final = 0.1
 
 _CONFLICT: Final = 409
 
-_UNREADABLE: Final = (RouterError, ValueError, KeyError, TypeError)
+_UNREADABLE: Final = (RouterError, *ODD)
 """What comes of an API that does not answer, or of what is no HTTPRoute."""
 
 
-class HttpRouteRouter:
+class HttpRouteRouter(TellsNothingOfServers):
     """Sets the weights of an HTTPRoute.
 
     Args:
@@ -94,14 +95,6 @@ class HttpRouteRouter:
             findings.append(warning(where, "no rule is the testers'", "match their header in a rule, as generated"))
         return findings
 
-    async def unhealthy(self) -> Mapping[str, str]:
-        """Nothing: what a Gateway knows of servers is not in its route."""
-        return {}
-
-    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it never tells
-        """None: an HTTPRoute counts nothing."""
-        return None
-
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Known only where nobody or everybody is.
 
@@ -121,7 +114,7 @@ class HttpRouteRouter:
         """Whether the patch was taken; not when the route has changed since it was read."""
         try:
             patch = route.wanted(self._section, await self._get(), split)
-        except (KeyError, TypeError) as error:
+        except ODD as error:
             raise RouterError(f"is no HTTPRoute ({reason(error)})", place=self._place) from error
         status, _ = await self._asked("PATCH", patch)
         return status != _CONFLICT
@@ -129,7 +122,7 @@ class HttpRouteRouter:
     async def _get(self) -> Any:
         return (await self._asked("GET"))[1]
 
-    def _credentials(self) -> tuple[Mapping[str, str], ssl.SSLContext | bool]:
+    def _credentials(self) -> tuple[dict[str, str], ssl.SSLContext | bool]:
         """The account's token, which Kubernetes replaces from time to time, and what vouches for the API."""
         token = read_secret(f"{self._place}: token", file=self._section.token_file, base="")
         ca_file = self._section.ca_file
@@ -144,11 +137,10 @@ class HttpRouteRouter:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as http,
                 http.request(
-                    method, self._url, json=body, headers={**headers, **patch}, ssl=tls, allow_redirects=False
+                    method, self._url, json=body, headers=IDENTITY | headers | patch, ssl=tls, allow_redirects=False
                 ) as answer,
             ):
-                found = await answer.json(content_type=None)
-                status = answer.status
+                text, status = await body_of(answer), answer.status
         except TimeoutError as error:
             raise RouterError("the Kubernetes API did not answer in time", place=self._place) from error
         except SecretError as error:
@@ -156,10 +148,14 @@ class HttpRouteRouter:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             what = f"the Kubernetes API is unreachable ({reason(error)})"
             raise RouterError(what, place=self._place) from error
-        if status not in (200, _CONFLICT):
-            said = found.get("message", "") if isinstance(found, dict) else ""
-            raise RouterError(f"the Kubernetes API answered {status}: {said}", place=self._place)
-        return status, found
+        try:
+            found = json_of(text)
+            if status in (200, _CONFLICT):
+                return status, found
+            said = shown(str(found["message"]))
+        except ODD:
+            said = shown(text)
+        raise RouterError(f"the Kubernetes API answered {status}: {said}", place=self._place)
 
 
 def _told(error: Exception) -> str:

@@ -132,6 +132,8 @@ def _is_testers(section: GatewayRouter, rule: Mapping[str, Any]) -> bool:
 def _ratio(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> float:
     """The canary's part; a weight that is missing is 1, as the API has it."""
     weights = (int(stable.get("weight", 1)), int(canary.get("weight", 1)))
+    if min(weights) < 0:
+        raise ValueError(f"a weight is {min(weights)}, expected 0 or more")
     if not sum(weights):
         raise ValueError("both weights are 0: the Gateway answers everybody with an error")
     return weights[1] / sum(weights)

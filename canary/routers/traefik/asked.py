@@ -17,22 +17,19 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
-from canary.errors import RefusedError, RouterError
+from canary.errors import RouterError
 from canary.finding import Finding, failed, warning
-from canary.routers.asking import Leads, Question
-from canary.routers.base import FINEST_RATIO, Observation, Split
+from canary.routers.asking import Leads, Question, Wanted
+from canary.routers.base import FINEST_RATIO, Observation, Split, TellsNothingOfServers
 from canary.routers.traefik import config
 from canary.routers.traefik.section import TraefikRouter
 from canary.routers.traefik.shown import Shown
 from canary.units import format_ratio
 
-# Well within the generated time-out of 5 s, and seldom enough to cost nothing.
-_HELD_SECONDS: Final = 2.0
 
-
-class TraefikHttpRouter:
+class TraefikHttpRouter(TellsNothingOfServers):
     """Answers one or several Traefiks that have the same configuration.
 
     Args:
@@ -45,11 +42,8 @@ class TraefikHttpRouter:
     def __init__(self, section: TraefikRouter, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name = section.name
         self._section = section
-        self._monotonic = monotonic
         self._shown = Shown(section, "http")
-        self._wanted: Mapping[str, Any] | None = None
-        self._lowering = 0
-        self._news = asyncio.Event()
+        self._wanted: Wanted[Mapping[str, Any]] = Wanted(section.name, monotonic)
 
     def opened(self) -> None:
         """Questions can reach it, which changes nothing: what is in force is read from Traefik."""
@@ -60,21 +54,11 @@ class TraefikHttpRouter:
         Raises:
             RefusedError: this receiver stands by.
         """
-        until = self._monotonic() + _HELD_SECONDS
-        while True:
-            # Getting customers off the canary waits for no lead.
-            if not self._lowering and not await leads():
-                raise RefusedError("this receiver stands by", place=f"router {self.name}")
-            wanted, news, now = self._wanted, self._news, self._monotonic()
-            if wanted is not None and json.dumps(wanted) != question.in_force:
-                return wanted
-            if now >= until:
-                return None
-            try:
-                async with asyncio.timeout(until - now):
-                    await news.wait()
-            except TimeoutError:
-                continue
+
+        def due_in(wanted: Mapping[str, Any], _now: float) -> float | None:
+            return None if json.dumps(wanted) == question.in_force else 0
+
+        return await self._wanted.answer(due_in, leads)
 
     async def set_weight(self, split: Split) -> None:
         """Tell every Traefik that asks, and wait until each shows it.
@@ -82,22 +66,16 @@ class TraefikHttpRouter:
         Raises:
             RouterError: an instance does not have the split in force in time.
         """
-        lowers = not split.open
-        self._lowering += lowers
         try:
-            self._wanted = config.document(self._section, split)
-            news, self._news = self._news, asyncio.Event()
-            news.set()
             async with asyncio.timeout(self._section.timeout):
-                await self._shown.until(split)
+                with self._wanted.told(config.document(self._section, split), split):
+                    await self._shown.until(split)
         except TimeoutError as error:
             wanted, found = format_ratio(split.weight_ratio), self._shown.last.detail or "no answer"
             remedy = "see each Traefik's log for why it does not reach the receiver, or refuses what it is told"
             raise RouterError(
                 f"expected {wanted}, found {found}", place=f"router {self.name}", remedy=remedy
             ) from error
-        finally:
-            self._lowering -= lowers
 
     async def read(self) -> Observation:
         """What each Traefik's API shows."""
@@ -116,14 +94,6 @@ class TraefikHttpRouter:
                 after = "start the receiver; if it runs, see Traefik's log for why it does not reach it"
                 findings.append(warning(f"{place}: {one.instance}", what, after))
         return findings
-
-    async def unhealthy(self) -> Mapping[str, str]:
-        """Nothing: the generated configuration has Traefik check no servers."""
-        return {}
-
-    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it never tells
-        """None: Traefik does not count requests by server."""
-        return None
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this address to the canary."""

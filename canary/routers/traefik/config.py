@@ -181,7 +181,7 @@ def weight_of(services: Any) -> tuple[int, int | None]:
     """
     weights = {str(child["name"]): int(child["weight"]) for child in services}
     canary = [(int(found[1]), weight) for name, weight in weights.items() if (found := _CHILD.fullmatch(name))]
-    if not weights or sum(weights.values()) != PARTS or len(canary) > 1:
+    if not weights or min(weights.values()) < 0 or sum(weights.values()) != PARTS or len(canary) > 1:
         raise ValueError(f"expected children whose weights add up to {PARTS}, found {weights}")
     return (canary[0][1], canary[0][0]) if canary else (0, None)
 

@@ -7,7 +7,6 @@ force, which only its API tells. So a change counts when every instance shows it
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,14 +15,15 @@ from typing import Any
 from canary.errors import RouterError, reason
 from canary.finding import Finding, failed
 from canary.routers import files
-from canary.routers.base import FINEST_RATIO, Observation, Split
+from canary.routers.answers import ODD, json_of
+from canary.routers.base import FINEST_RATIO, Observation, Split, TellsNothingOfServers
 from canary.routers.traefik import config
 from canary.routers.traefik.section import TraefikRouter
 from canary.routers.traefik.shown import Shown
 from canary.threads import OwnThread, Threads
 
 
-class TraefikFileRouter:
+class TraefikFileRouter(TellsNothingOfServers):
     """Writes what Traefik's file provider watches.
 
     Args:
@@ -72,7 +72,7 @@ class TraefikFileRouter:
         try:
             weight = config.weight_of(await self._thread.run(self._written))[0] / config.PARTS
             await self._thread.run(partial(files.probe, self._path.parent))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *ODD) as error:
             remedy = "install the generated file there, and let this user write its folder"
             return [*findings, failed(f"{place}: {self._path}", f"cannot be used ({reason(error)})", remedy)]
         for one in readings:
@@ -80,14 +80,6 @@ class TraefikFileRouter:
                 what = f"says another weight than {one.instance} has in force"
                 findings.append(failed(f"{place}: {self._path}", what, "see Traefik's log for why it refuses the file"))
         return findings
-
-    async def unhealthy(self) -> Mapping[str, str]:
-        """Nothing: the generated configuration has Traefik check no servers."""
-        return {}
-
-    async def sessions(self, lasting_seconds: float) -> int | None:  # noqa: ARG002  # it never tells
-        """None: Traefik does not count requests by server."""
-        return None
 
     def is_canary(self, user_id: str, split: Split) -> bool:
         """Whether *split* sends this address to the canary."""
@@ -104,5 +96,5 @@ class TraefikFileRouter:
         files.write(self._path, text)
 
     def _written(self) -> Any:
-        found = json.loads(files.text_of(self._path))
+        found = json_of(files.text_of(self._path))
         return found["http"]["services"][config.SPLIT]["highestRandomWeight"]["services"]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import aiohttp
 
 from canary.errors import reason
+from canary.routers.answers import IDENTITY, ODD, body_of, json_of
 from canary.routers.base import Observation, Reading, Split
 from canary.routers.traefik import config
 from canary.routers.traefik.section import TraefikRouter
@@ -78,22 +79,18 @@ _REQUIRED: Any = object()
 _NO_ANSWER = (
     aiohttp.ClientError,
     TimeoutError,
-    ValueError,
-    KeyError,
-    TypeError,
-    OverflowError,  # a weight without end
-    RecursionError,  # JSON without bottom
+    *ODD,
 )
 """What comes of an API that does not answer, or of something else at its address."""
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, *, missing: Any = _REQUIRED) -> Any:
-    async with http.get(url, allow_redirects=False) as answer:
+    async with http.get(url, headers=IDENTITY, allow_redirects=False) as answer:
         if answer.status == 404 and missing is not _REQUIRED:
             return missing
         if answer.status != 200:
             raise ValueError(f"answered {answer.status} at {url.rpartition('/api/')[2]}")
-        found = await answer.json(content_type=None)
+        found = json_of(await body_of(answer))
         if not isinstance(found, dict):
             raise ValueError(f"answered something else than an object at {url.rpartition('/api/')[2]}")  # noqa: TRY004  # a fault of the answer's
         return found

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
-from canary.policy.orders import Event
+from canary.policy.database.section import Event
 from canary.policy.reading.document import Document, Location
 from canary.timing.clock import Clock
 from canary.units import format_duration, format_ratio

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from canary.errors import CanaryError, DatabaseError, DatabaseUnavailableError
 from canary.finding import Finding, Status, failed, ok, skipped, warning
 from canary.policy import Policy
+from canary.policy.database.section import LOG_SOURCE, Event
 from canary.policy.kpis import segment_column
-from canary.policy.orders import LOG_SOURCE, Event
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities
@@ -259,7 +259,7 @@ def _told_apart(place: str, policy: Policy) -> list[Finding]:
     if not silent:
         return []
     what = f"no version is known of any row of {', '.join(silent)}: `canary plan` works, no rollout can be judged"
-    return [warning(place, what, "give database.assignments and each event's `unit`: docs/your-database.md")]
+    return [warning(place, what, "give database.assignments and each event's `unit`: docs/shop/your-database.md")]
 
 
 def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy import Policy
-from canary.policy.orders import Event
+from canary.policy.database.section import Event
 from canary.policy.reading.document import Location
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session

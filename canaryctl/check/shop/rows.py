@@ -11,6 +11,7 @@ from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailab
 from canary.finding import Finding, failed, warning
 from canary.policy import Policy
 from exporter.source.columns.values import id_number, shape, to_number
+from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of
@@ -50,19 +51,32 @@ async def check_rows(place: str, policy: Policy, session: Session, left_out: Col
 async def sample_rows(policy: Policy, session: Session, count: int) -> dict[str, Sequence[Row]]:
     """The newest rows of each event by their id, as the exporter will read them; none of those that cannot be read.
 
+    Their moments are in seconds since the epoch.
+
     Raises:
         DatabaseUnavailableError: there is no connection.
     """
     found: dict[str, Sequence[Row]] = {}
-    for stream in streams_of(policy, Dialect(session.dialect_name)):
-        if stream.event not in found:
+    zone = Zone(policy.database.timezone, Dialect(session.dialect_name))
+    for plain in streams_of(policy, Dialect(session.dialect_name)):
+        if plain.event not in found:
             try:
-                found[stream.event] = await session.rows((await fitted(stream, session)).sample, {"count": count})
+                stream = await fitted(plain, session)
+                rows = await session.rows(stream.sample, {"count": count})
             except DatabaseUnavailableError:
                 raise
             except DatabaseError:
-                found[stream.event] = []
+                rows = []
+            else:
+                rows = [_in_utc(row, zone.of_instants if stream.entered_instants else zone) for row in rows]
+            found[plain.event] = rows
     return found
+
+
+def _in_utc(row: Row, zone: Zone) -> Row:
+    """The row with its time as a moment, where it has one."""
+    stored = to_number(row[_MOMENT])
+    return row if stored is None else (*row[:_MOMENT], zone.moment(float(stored)), *row[_MOMENT + 1 :])
 
 
 async def _read(

@@ -61,10 +61,10 @@ def _told(status: dict[str, Any], policy: Policy) -> Iterator[str]:
 
 def _without_unit(policy: Policy) -> Iterator[str]:
     """What people must know of a verdict, whatever it is."""
-    from exporter.judge.calibration import NO_UNIT, without_unit
+    from exporter.judge.shop.calibration import NO_UNIT, without_unit
 
-    for name in without_unit(policy):
-        yield f"no unit   {name}: {NO_UNIT}"
+    if kpis := without_unit(policy):
+        yield f"no unit   {', '.join(kpis)}: {NO_UNIT}"
 
 
 def _lines(status: dict[str, Any]) -> Iterator[str]:
@@ -92,6 +92,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"frozen    {status['freeze']['summary']}"
     for silence in status["alertmanager"]["silences"]:
         yield f"silenced  {silence['summary']}"
+    for sentence in status["alertmanager"].get("inhibited", ()):  # a receiver of the version before names none
+        yield f"inhibited {sentence}"
 
 
 def _rollout(rollout: dict[str, Any]) -> Iterator[str]:

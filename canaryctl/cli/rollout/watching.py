@@ -1,15 +1,20 @@
 """`canary status --watch`: the page's picture in a terminal, over the whole screen, renewed every second.
 
+What does not fit is said, never cut off without a word: on a narrow terminal a KPI's change and units give way to its
+band and e-value, on a low one the KPIs that are furthest from a proof of harm give way to the others.
+
 It is drawn from what the API answers and from Prometheus' series of the KPIs, as the page is. A receiver that does not
 answer, or a Prometheus, is said in its place, and asked again: who watches a release must see that nothing is known.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -32,6 +37,9 @@ _EVERY_SECONDS = 1.0
 
 _STYLES = {"fail": "bold red", "pass": "green", "blind": "yellow"}
 _STATES = {"holding": "yellow", "promoted": "green", "finished": "green", "rolling_back": "bold red"}
+_WIDE_COLUMNS = 100
+"""From so many columns on a KPI has all that is known of it on one line; a terminal has 80 at first."""
+_WIDE_ONLY = ("change", "units")
 _RUNNING = ("phase", "baking", "holding")
 
 Lines = Callable[[dict[str, Any]], Sequence[str]]
@@ -76,15 +84,50 @@ def drawn(
     """The whole screen."""
     rollout = status["rollout"]
     state = rollout["state"] if rollout else "idle"
-    said = Text("\n".join(plain(line) for line in lines))
-    edge = _STATES.get(state, "blue" if state in _RUNNING else "white")
-    title = f"canary of {plain(status['service'])}"
-    parts: list[RenderableType] = [Panel(said, title=title, title_align="left", border_style=edge)]
-    if rollout:
-        parts.append(_phases(rollout))
-    parts.append(Text(f"KPIs: {fault}", style="red") if fault else _kpi_table(kpis))
-    parts.append(Text(in_zone(f"{moment(status['now'])}; Ctrl-C ends", zone), style="dim"))
-    return Group(*parts)
+    panel = Panel(
+        Text("\n".join(plain(line) for line in lines)),
+        title=f"canary of {plain(status['service'])}",
+        title_align="left",
+        subtitle=in_zone(f"{moment(status['now'])}; Ctrl-C ends", zone),
+        subtitle_align="right",
+        border_style=_STATES.get(state, "blue" if state in _RUNNING else "white"),
+    )
+    above = Group(panel, _phases(rollout)) if rollout else panel
+    return _Screen(above, Text(f"KPIs: {fault}", style="red") if fault else None, kpis)
+
+
+@dataclass(frozen=True)
+class _Screen:
+    """What is above the KPIs, and as many of these as there is room for."""
+
+    above: RenderableType
+    fault: RenderableType | None
+    kpis: Sequence[KpiRow]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.above
+        if self.fault is not None or not self.kpis:
+            yield self.fault or Text("No KPI is judged now.", style="dim")
+            return
+        taken = len(console.render_lines(self.above, options.update(height=None)))
+        room = console.height - taken - 1  # the titles
+        left = len(self.kpis) - room
+        shown = self.kpis if left <= 0 else _nearest_to_harm(self.kpis, room - 1)
+        yield _kpi_table(shown, narrow=options.max_width < _WIDE_COLUMNS)
+        if left > 0:
+            yield Text(
+                f"and {len(self.kpis) - len(shown)} KPIs further from harm; a higher window shows all", style="dim"
+            )
+
+
+def _nearest_to_harm(kpis: Sequence[KpiRow], count: int) -> Sequence[KpiRow]:
+    """In the order that they had, so that no row jumps because another one's evidence has grown."""
+
+    def missing(row: KpiRow) -> float:
+        return math.inf if row.evidence is None or row.threshold is None else row.threshold - row.evidence
+
+    chosen = sorted(kpis, key=missing)[: max(count, 1)]
+    return [row for row in kpis if row in chosen]
 
 
 def _phases(rollout: dict[str, Any]) -> Table:
@@ -108,19 +151,30 @@ def _phases(rollout: dict[str, Any]) -> Table:
     return table
 
 
-def _kpi_table(kpis: Sequence[KpiRow]) -> RenderableType:
-    if not kpis:
-        return Text("No KPI is judged now.", style="dim")
-    table = Table(box=None, header_style="bold")
-    for title in ("KPI", "verdict", "change", "band", "e-value", "units"):
-        table.add_column(title, justify="right" if title in ("change", "units") else "left")
+def _kpi_table(kpis: Sequence[KpiRow], *, narrow: bool) -> Table:
+    """A line for each."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    titles = ("KPI", "verdict", "change", "band", "e-value", "units")
+    for title in titles:
+        if not (narrow and title in _WIDE_ONLY):
+            table.add_column(title, justify="right" if title in _WIDE_ONLY else "left", no_wrap=True)
     for row in kpis:
         band = f"{format_change(row.lower)} to {format_change(row.upper)}"
         threshold = "" if row.threshold is None else f" of 10^{row.threshold:.1f}"
         evidence = "" if row.evidence is None else f"10^{row.evidence:.1f}{threshold}"
         units = "" if row.units is None else f"{row.units:,.0f}"
         verdict = Text(verdict_words(row.verdict), style=_STYLES.get(row.verdict, ""))
-        table.add_row(Text(row.name), verdict, format_change(row.change), band, evidence, units)
+        cells: tuple[Text | str, ...] = (
+            Text(row.name.replace("_", " ")),
+            verdict,
+            format_change(row.change),
+            band,
+            evidence,
+            units,
+        )
+        table.add_row(
+            *(cell for title, cell in zip(titles, cells, strict=True) if not (narrow and title in _WIDE_ONLY))
+        )
     return table
 
 

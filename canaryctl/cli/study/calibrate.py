@@ -17,7 +17,7 @@ from canary.units import format_duration, format_measured_ratio, format_ratio
 from canaryctl.cli.options import config_file, format_option
 
 if TYPE_CHECKING:
-    from exporter.judge.calibration import Calibration, HarmFound, KpiCalibration
+    from exporter.judge.shop.calibration import Calibration, HarmFound, KpiCalibration
 
 _LEGEND = """
 healthy failed: pseudo-rollouts of two equal versions in which harm was proven, and what share that may be (95 %).
@@ -51,7 +51,7 @@ def command(
     version wrote it, and no traffic is moved. The result is kept for check, plan and exporter (evidence.calibration).
     """
     from canary import extras
-    from exporter.judge import calibration
+    from exporter.judge.shop import calibration
     from exporter.study.calibrate import calibrate
 
     if plot is not None:

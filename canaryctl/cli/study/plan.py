@@ -164,7 +164,7 @@ def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
 
 def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rates: "Mapping[str, Rates]") -> list[str]:
     """What a reader must not overlook, in sentences."""
-    from exporter.judge.calibration import NO_UNIT, without_unit
+    from exporter.judge.shop.calibration import NO_UNIT, without_unit
     from exporter.study.rates import near_floor
 
     lines = []
@@ -194,7 +194,7 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
 
 def _measured(policy: Policy) -> list[str]:
     """What `canary calibrate` has seen it take to find harm, when it was made with this policy."""
-    from exporter.judge import calibration
+    from exporter.judge.shop import calibration
 
     measured = calibration.read(policy)
     if measured is None or not measured.is_of(policy):

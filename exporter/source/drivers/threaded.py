@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from canary.database.url import shown_url
+from canary.database.url import driver_address, shown_url
 from canary.errors import DatabaseError
 from canary.threads import Threads
 from exporter.source.database import OrderDatabase, Row, translated
@@ -88,6 +88,7 @@ class ThreadSession:
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
+            driver_address(self._url)  # certificates are looked at: some drivers say of none which file is missing
             self._connection = self._first_connection()
             for statement in self._greetings:
                 with contextlib.suppress(sa.exc.OperationalError):

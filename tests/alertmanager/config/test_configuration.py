@@ -251,7 +251,7 @@ def test_merging_leaves_what_others_wrote_about_the_service(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("receivers: []\n", "no `route`"),
+        ("receivers: []\n", "neither `route`"),
         ("- a list\n", "expected a mapping"),
         ("route: [", "not valid YAML"),
         ("route: {receiver: mail}\nreceivers: [{name: mail}]\n", "known are mail"),

@@ -101,12 +101,15 @@ async def test_routers_stay_and_can_be_lowered(
 
 
 async def test_a_person_adopts_what_is_in_force(setting: Setting, haproxy: HAProxy) -> None:
-    """With the rollout's id nothing changes for anybody; it is held, and goes on or back as any other."""
+    """With the rollout's id nothing changes for anybody; it is held, and goes on or back as any other.
+
+    A weight that is finer than a router's becomes the next smaller one that all of them can have.
+    """
     split = Split("v2.0-20260101T000000", 0.05)
     await haproxy.router.set_weight(split)
     async with receiving(setting):
         await eventually(lambda: ready_is(setting, 503), "in doubt")
-        adopt: dict[str, Any] = {"canary": "v2.0", "stable": "v1.0", "weight": 0.05, "rollout": split.rollout}
+        adopt: dict[str, Any] = {"canary": "v2.0", "stable": "v1.0", "weight": 0.050049, "rollout": split.rollout}
         await order(setting, "adopt", **adopt)
         await until(setting, "settled", lambda now: now["settled"])
 

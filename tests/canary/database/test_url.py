@@ -1,6 +1,8 @@
 """Addresses as people and hosted databases write them: understood, or refused in one line without a secret."""
 
+import os
 import ssl
+import subprocess
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +17,20 @@ from canary.errors import DatabaseUnavailableError
 def address(text: str, base: Path | str = "/etc/canary") -> DriverAddress:
     """An address as its driver takes it."""
     return driver_address(read_database_url(text, place="database.url", base=base))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate, and next to it its key (`server.key`) and the key with a password (`locked.key`)."""
+    folder = tmp_path_factory.mktemp("tls")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    made = ("-keyout", "server.key", "-out", "server.crt", "-nodes", "-subj", "/CN=shop")
+    for argv in (
+        ("req", "-x509", *curve, *made),
+        ("pkey", "-in", "server.key", "-aes128", "-passout", "pass:hunter2", "-out", "locked.key"),
+    ):
+        subprocess.run(("openssl", *argv), cwd=folder, check=True, capture_output=True)
+    return folder / "server.crt"
 
 
 def refusal(text: str) -> str:
@@ -38,14 +54,16 @@ def test_every_way_to_say_mysql_is_read_by_our_driver(scheme: str) -> None:
     assert address(f"{scheme}://canary@db.example/shop").url.drivername == "mysql+asyncmy"
 
 
-def test_libpqs_parameters_reach_the_driver_that_knows_them() -> None:
+def test_libpqs_parameters_reach_the_driver_that_knows_them(tmp_path: Path, certificate: Path) -> None:
     """TLS is asked for in libpq's words; paths start at the policy; limits and settings are arguments of their own."""
     text = "postgres://canary@db.example/shop?sslmode=verify-full&sslrootcert=tls/ca.crt&connect_timeout=10"
-    found = address(f"{text}&application_name=guard&options=-csearch_path%3Dshop&keepalives=1")
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls/ca.crt").write_bytes(certificate.read_bytes())
+    found = address(f"{text}&application_name=guard&options=-csearch_path%3Dshop&keepalives=1", tmp_path)
 
     assert found.url.query == {}
     assert parse_qs(urlsplit(found.options["dsn"]).query) == {
-        "sslmode": ["verify-full"], "sslrootcert": ["/etc/canary/tls/ca.crt"],
+        "sslmode": ["verify-full"], "sslrootcert": [str(tmp_path / "tls/ca.crt")],
     }  # fmt: skip
     assert found.options["server_settings"] == {"application_name": "guard", "options": "-csearch_path=shop"}
     assert found.connect_timeout_seconds == 10
@@ -111,10 +129,73 @@ def test_what_is_not_understood_is_one_line_that_says_what_to_write(text: str, w
     assert "hunter2" not in said
 
 
-def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The parameter and the file are said, and what to do."""
-    with pytest.raises(DatabaseUnavailableError, match=r"ssl_ca names a file that cannot be read .*let this user read"):
-        address("mysql://u@h/shop?ssl_ca=ca.crt", tmp_path)
+@pytest.mark.parametrize(
+    ("scheme", "parameters", "name", "file"),
+    [
+        ("mysql", "ssl_ca=tls/ca.crt", "ssl_ca", "tls/ca.crt"),
+        ("mysql", "ssl_cert=tls/gone.crt", "ssl_cert", "tls/gone.crt"),
+        ("mysql", "ssl_cert=server.crt&ssl_key=gone.key", "ssl_key", "gone.key"),
+        ("postgresql", "sslmode=verify-full&sslrootcert=gone.crt", "sslrootcert", "gone.crt"),
+        ("postgresql", "sslmode=require&sslrootcert=server.crt&sslcrl=gone.crl", "sslcrl", "gone.crl"),
+        ("postgresql", "sslcert=gone.crt", "sslcert", "gone.crt"),
+        ("postgresql", "sslcert=server.crt&sslkey=gone.key", "sslkey", "gone.key"),
+        ("postgresql", "sslmode=verify-ca&sslrootcert=pipe", "sslrootcert", "pipe"),
+        ("clickhouse", "secure=true&ca_cert=gone.crt", "ca_cert", "gone.crt"),
+        ("clickhouse", "client_cert=server.crt&client_cert_key=gone.key", "client_cert_key", "gone.key"),
+    ],
+)
+def test_a_certificate_that_is_not_there_is_named(
+    tmp_path: Path, certificate: Path, scheme: str, parameters: str, name: str, file: str
+) -> None:
+    """The parameter and the file are said, and what to do; a pipe in its place is not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    text = f"{scheme}://u@h/shop?{parameters.replace('server.crt', str(certificate))}"
+
+    with pytest.raises(DatabaseUnavailableError, match="let this user read it, or correct the path") as caught:
+        address(text, tmp_path)
+
+    assert f"{name} names a file that cannot be read" in str(caught.value)
+    assert str(caught.value).count(f": {tmp_path / file};") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("postgresql://u@h/shop?sslmode=verify-ca&sslrootcert=odd", "sslrootcert names a file with no certificates"),
+        (
+            "postgresql://u@h/shop?sslcert=odd&sslkey=odd",
+            "sslcert names a certificate that cannot be used with its key",
+        ),
+        ("mysql://u@h/shop?ssl_ca=odd", "ssl_ca names a file with no certificates"),
+        ("mysql://u@h/shop?ssl_cert=odd", "ssl_cert names a certificate that cannot be used with its key"),
+        ("mysql://u@h/shop?ssl_cert=server.crt&ssl_key=locked", "give ssl_key, its own, without a password"),
+    ],
+)
+def test_what_is_no_certificate_is_named_too(tmp_path: Path, certificate: Path, text: str, what: str) -> None:
+    """A file of something else, and a key with a password, which OpenSSL would ask for on the terminal."""
+    (tmp_path / "odd").write_text("no certificate")
+    (tmp_path / "locked").write_bytes(certificate.with_name("locked.key").read_bytes())
+
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        address(text.replace("server.crt", str(certificate)), tmp_path)
+
+    assert what in str(caught.value)
+    assert "odd" in str(caught.value) or "locked" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://u@h/shop?sslmode=disable&sslrootcert=gone.crt&sslcert=gone.crt",
+        "postgresql://u@h/shop?sslmode=prefer&sslrootcert=gone.crt",
+        "postgresql://u@h/shop?sslmode=verify-full&sslrootcert=system",
+        "mysql://u@h/shop?ssl=false&ssl_ca=gone.crt",
+        "clickhouse://u@h/shop?ca_cert=certifi",
+    ],
+)
+def test_a_file_that_nothing_looks_at_may_be_missing(tmp_path: Path, text: str) -> None:
+    """Without TLS, or in a mode that checks nobody, the driver reads none."""
+    address(text, tmp_path)
 
 
 @given(name=st.text(st.characters(exclude_characters="\0/\n", exclude_categories=["Cs"]), min_size=1, max_size=20))

@@ -156,7 +156,7 @@ def test_what_is_generated_shows_the_same(guarded: Policy, tmp_path: Path) -> No
     assert _PASSWORD not in source + str(written)
 
 
-@pytest.mark.parametrize("page", ["deployment.md", "mimir-thanos-victoriametrics.md"])
+@pytest.mark.parametrize("page", ["operate/deployment.md", "operate/mimir-thanos-victoriametrics.md"])
 def test_what_the_pages_show_is_taken(page: str, tmp_path: Path) -> None:
     """A fragment about the servers that are asked fits into a policy as it stands."""
     fragments = [block.text for block in blocks_of(DOCS / page) if block.language == "yaml" and not block.name]

@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from canary.errors import RemoteError
-from canary.prometheus import QUICK, Alert, Alertmanager, Limits, Prometheus
+from canary.prometheus import QUICK, Alert, Alertmanager, Inhibited, Limits, Prometheus
 from tests.support.programs.alertmanager import Alertmanager as AlertmanagerServer
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import eventually
@@ -291,7 +291,7 @@ inhibit_rules:
 """
 
 
-async def test_a_real_alertmanager_is_understood() -> None:
+async def test_a_real_alertmanager_is_understood() -> None:  # long: one real server, and all that is asked of it
     """Alerts are taken, a silence and inhibitions are known, and the configuration is the one that runs."""
     with AlertmanagerServer(_INHIBITING) as server:
         async with aiohttp.ClientSession() as session:
@@ -318,7 +318,7 @@ async def test_a_real_alertmanager_is_understood() -> None:
             await alertmanager.post([{"labels": labels} for labels in (kpi, blind, errors, down)])
 
             async def inhibited() -> bool:
-                return await alertmanager.inhibited("shop") == [kpi]
+                return await alertmanager.inhibited("shop") == [Inhibited(kpi, blind)]
 
             await eventually(inhibited, "the verdict without data behind it is kept back, and only that")
             (known,) = await alertmanager.silences(now - timedelta(hours=1))
@@ -327,6 +327,9 @@ async def test_a_real_alertmanager_is_understood() -> None:
             assert known.covers(blind)
             assert not known.covers({"alertname": "CanaryBlindness"})
             assert await alertmanager.inhibited("elsewhere") == []
+            assert await alertmanager.kept_back_by(errors) == "ShopDown inhibits it"
+            assert await alertmanager.kept_back_by(blind) == "a silence covers it"
+            assert await alertmanager.kept_back_by(down) == ""
             assert "people" in await alertmanager.configuration()
             with pytest.raises(RemoteError, match="found 400"):
                 await alertmanager.post([{"labels": {}}])
@@ -341,7 +344,7 @@ async def test_only_what_lowers_the_same_rollout_keeps_an_alert_back() -> None:
         {**source, "fingerprint": "c"},
     ]
 
-    assert await ask("inhibited", http(text(INHIBITED))) == [target["labels"]]
+    assert await ask("inhibited", http(text(INHIBITED))) == [Inhibited(target["labels"], source["labels"])]
     for other in others:
         assert await ask("inhibited", http(text([target, other]))) == []
 

@@ -73,8 +73,8 @@ def test_the_estimate_lies_in_its_band(bands: list[list[float]]) -> None:
 
 
 def test_the_documented_budget_is_a_policys(tmp_path: Path) -> None:
-    """The block of docs/review.md is read; a KPI that is none is refused, with the nearest that is."""
-    [block] = [one for one in blocks_of(DOCS / "review.md") if one.language == "yaml"]
+    """The block of docs/release/review.md is read; a KPI that is none is refused, with the nearest that is."""
+    [block] = [one for one in blocks_of(DOCS / "release" / "review.md") if one.language == "yaml"]
     path = tmp_path / "canary.yaml"
     path.write_text(f"service: shop\n{block.text}", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +12,12 @@ from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.state import Rollout, State
+from scripts import journals
 from tests.support.receiving.entries import entry as entry_of
 from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+_JOURNALS = Path(__file__).parents[2] / "golden" / "journals.txt"
 
 
 STARTED = started("r1", NOON)
@@ -32,6 +35,11 @@ def told(kind: Kind, minutes: float = 1, **data: object) -> Entry:
 
 HELD = told(Kind.HELD, cause="CanaryBlind", lifts=True)
 ROLLBACK = told(Kind.ROLLBACK, 2, cause="CanaryHighErrorRate")
+
+
+def test_a_journal_means_what_it_meant() -> None:
+    """Of entries of all kinds, in all states, none makes of its rollout anything else than it did."""
+    assert journals.folding() == _JOURNALS.read_text(encoding="utf-8")
 
 
 def test_nothing_is_nothing() -> None:

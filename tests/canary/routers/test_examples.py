@@ -1,4 +1,4 @@
-"""The examples of docs/routers-other.md for kind `command`, as they stand: Caddy, AWS, Cloudflare, Envoy, nginx."""
+"""The examples of docs/routers/other.md for kind `command`, as they stand: Caddy, AWS, Cloudflare, Envoy, nginx."""
 
 import contextlib
 import hashlib

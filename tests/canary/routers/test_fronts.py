@@ -224,10 +224,10 @@ async def test_haproxy_answers_for_its_names_alone(make_haproxy: Callable[..., H
 
 
 async def test_the_pages_front_is_one_that_haproxy_runs(tmp_path: Path) -> None:
-    """The policy of docs/routers-front.md, with files and addresses of this machine, and Debian's user for HAProxy."""
+    """The policy of docs/routers/front.md, with files and addresses of this machine, and Debian's user for HAProxy."""
     certificate, key = Authority(tmp_path / "authority").issue("shop")
     (tmp_path / "both.pem").write_text(certificate.read_text() + key.read_text())
-    [text] = [block.text for block in blocks_of(DOCS / "routers-front.md") if block.language == "yaml"]
+    [text] = [block.text for block in blocks_of(DOCS / "routers" / "front.md") if block.language == "yaml"]
     for page, here in (
         ("/etc/haproxy/sastabazar.pem", f"{tmp_path}/both.pem"),
         ("kind: haproxy\n", f"kind: haproxy\n  user: haproxy\n  map: {tmp_path}/canary.map\n"),

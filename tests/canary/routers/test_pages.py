@@ -87,7 +87,7 @@ async def test_the_haproxy_page(tmp_path: Path, start: Callable[..., Program]) -
     port = free_port()
     (tmp_path / "run").mkdir()
     page = Page(
-        "routers-haproxy.md",
+        "routers/haproxy.md",
         tmp_path,
         {"/run/haproxy": f"{tmp_path}/run", "/var/lib/kpi-canary": f"{tmp_path}/lib", '":80"': f'"127.0.0.1:{port}"'},
         "listen:",
@@ -118,7 +118,7 @@ async def test_the_envoy_page(tmp_path: Path, start: Callable[..., Program]) -> 
     """Generate, validate and check as on the page; then see the weight and roll back with the page's commands."""
     port = free_port()
     moves = {"/run/envoy": f"{tmp_path}", "/etc/envoy": f"{tmp_path}", '":80"': f'"127.0.0.1:{port}"'}
-    page = Page("routers-envoy.md", tmp_path, moves, "admins:")
+    page = Page("routers/envoy.md", tmp_path, moves, "admins:")
     validated = await page.command("--output generated")
     assert (validated.fault, "OK" in validated.output) == ("", True)
 
@@ -148,7 +148,7 @@ async def test_the_nginx_page(tmp_path: Path, start: Callable[..., Program], mon
     """Generate, install and test as on the page; then see the weight and roll back with the page's commands."""
     port = free_port()
     page = Page(
-        "routers-nginx.md",
+        "routers/nginx.md",
         tmp_path,
         {
             "/run/kpi-canary/nginx": f"{tmp_path}/markers",
@@ -185,7 +185,7 @@ async def test_the_nginx_page(tmp_path: Path, start: Callable[..., Program], mon
 async def test_the_page_about_other_routers(tmp_path: Path) -> None:
     """Both example programs work as they stand, and get and print what the page says."""
     moves = {"/usr/local/bin": str(tmp_path), "/var/lib/kpi-canary": str(tmp_path)}
-    page = Page("routers-other.md", tmp_path, moves, "networks:")
+    page = Page("routers/other.md", tmp_path, moves, "networks:")
     for program, words in (("set-weight", "json.load"), ("read-weight", "print(open")):
         (tmp_path / program).write_text(page.take("python", words))
         (tmp_path / program).chmod(0o755)

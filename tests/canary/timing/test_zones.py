@@ -43,8 +43,8 @@ def test_it_is_the_same_moment_and_telling_it_twice_changes_nothing(moment: date
 
 
 def test_the_documented_policy_names_a_zone(tmp_path: Path) -> None:
-    """The block of docs/page.md is a policy, and its zone the one that times are told in."""
-    [block] = [one for one in blocks_of(DOCS / "page.md") if one.language == "yaml"]
+    """The block of docs/release/page.md is a policy, and its zone the one that times are told in."""
+    [block] = [one for one in blocks_of(DOCS / "release" / "page.md") if one.language == "yaml"]
     (tmp_path / "canary.yaml").write_text(block.text)
 
     receiver = load_policy(tmp_path / "canary.yaml").receiver

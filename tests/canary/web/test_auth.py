@@ -11,7 +11,7 @@ from canary.testing.clock import FakeClock
 from canary.web import auth
 from canary.web.auth import Users, proven_name
 from canary.web.config import WebConfig
-from canary.web.routes import Refusal
+from canary.web.routes.table import Refusal
 from canary.web.strangers.attempts import Attempts
 
 HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4))

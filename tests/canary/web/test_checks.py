@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from canary.errors import PayloadError
-from canary.web.bodies import Body
 from canary.web.options import WebOptions
-from canary.web.routes import FORM, Call, Forgery, Refusal, Role, Route, as_json
+from canary.web.routes.bodies import Body
+from canary.web.routes.table import FORM, Call, Forgery, Refusal, Role, Route, as_json
 from canary.web.service import Service
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from canary.errors import WebConfigError
 from canary.web.config import load_web_config
 from canary.web.options import WebOptions
-from canary.web.routes import Call, Role, Route
+from canary.web.routes.table import Call, Role, Route
 from canary.web.service import Service
 from tests.support.programs.processes import eventually
 
@@ -240,7 +240,7 @@ async def test_a_renewed_certificate_is_taken_over(certificates: Path, tmp_path:
         ("tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequestClientCert}", "client_auth_type"),
         ("tls_server_config: {cert_file: a, key_file: b, client_ca_file: c}", "no certificate is asked for"),
         ("tls_server_config: {cert_file: a, key_file: b, curve_preferences: [P1]}", "curve_preferences"),
-        ("tls_server_config: {cert_file: nowhere, key_file: b}", "tls_server_config: No such file or directory"),
+        ("tls_server_config: {cert_file: nowhere, key_file: b}", "nowhere cannot be read (No such file or directory)"),
         ("a: [", "web.yml:1: not YAML"),
         ("[]", "expected a section"),
     ],

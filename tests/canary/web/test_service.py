@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from canary.errors import Fault, PolicyError, WebConfigError
 from canary.web.metrics import service_registry
 from canary.web.options import WebOptions, split_address, web_options
-from canary.web.routes import Call, Route
+from canary.web.routes.table import Call, Route
 from canary.web.service import Service
 from tests.support.programs.processes import eventually
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from canary.policy import Policy
 from canaryctl.check import Status
 from canaryctl.check.calibration import check_calibration
-from exporter.judge.calibration import Calibration, KpiCalibration, digest_of, trusted_kpis, write
+from exporter.judge.shop.calibration import Calibration, KpiCalibration, digest_of, trusted_kpis, write
 
 Write = Callable[[str], Policy]
 

@@ -20,9 +20,9 @@ from canary.timing.clock import SystemClock
 from canaryctl.check import Finding, Status
 from canaryctl.check.alertmanager import check_alertmanager, check_silences
 from canaryctl.check.clock import check_clock
-from canaryctl.check.prometheus import check_prometheus, check_watched
+from canaryctl.check.prometheus.prometheus import check_prometheus, check_watched
+from canaryctl.check.prometheus.shopseries import check_shop_series
 from canaryctl.check.receiver import check_receiver
-from canaryctl.check.shopseries import check_shop_series
 from canaryctl.generated import generated_files
 from exporter.source.watch.clock import Difference
 from tests.support.programs.alertmanager import Alertmanager

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from canary.errors import CanaryError
 from canary.policy import load_policy
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.kpis import DEFAULT_KPIS
-from canary.policy.orders import DEFAULT_EVENTS
 from canaryctl.check import Status
 from canaryctl.check.shop.database import check_database
 from canaryctl.cli.init import command

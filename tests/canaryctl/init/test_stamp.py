@@ -17,9 +17,9 @@ from sqlalchemy.pool import NullPool
 
 from canary.errors import CanaryError
 from canary.policy import load_policy
+from canary.policy.database.section import Database, Event
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
-from canary.policy.orders import Database, Event
 from canaryctl.cli.init import command
 from canaryctl.init.stamp import COLUMN, stamp
 from tests.support.clock import FakeClock
@@ -41,7 +41,7 @@ EXPECTED = {
     "shop_payments_total": {("v1", "succeeded"): 2.0},
 }
 
-_BLOCKS = blocks_of(DOCS / "stamps.md")
+_BLOCKS = blocks_of(DOCS / "shop" / "stamps.md")
 [_SHELL], [MAPPING] = ([one.text for one in _BLOCKS if one.language == language] for language in ("sh", "yaml"))
 COMMANDS = [shlex.split(line, comments=True) for line in _SHELL.splitlines()]
 """The page's: the script for a policy and for a database alone, given to PostgreSQL and to MariaDB."""

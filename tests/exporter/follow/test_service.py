@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
+from canary.policy.database.requestlog import RequestLog
 from canary.policy.model import Policy
 from canary.policy.release import Upstreams
-from canary.policy.requestlog import RequestLog
 from canary.policy.routers.sections import HaproxyRouter
 from canary.policy.routers.slots import Slots
 from canary.rollout.journal.journal import Journal

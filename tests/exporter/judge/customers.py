@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.state import Rollout, State, Weight
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows, Floats, Ints

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.policy.database.section import Replica
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
-from canary.policy.orders import Replica
 from exporter.judge.blindness import blind_kpis
 from tests.support.databases.exporting import policy_for
 

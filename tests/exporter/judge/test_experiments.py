@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.experiments import Experiment, Variant
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from canary.rollout.experiments import Trial, Weights
 from canary.rollout.kinds import Kind
 from exporter.evidence.judge import Verdict

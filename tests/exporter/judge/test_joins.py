@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from canary.policy.orders import DEFAULT_EVENTS, Event
+from canary.policy.database.section import DEFAULT_EVENTS, Event
 from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
 from exporter.source.mapping import ordered, parents_of

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from canary.policy.database.section import DEFAULT_EVENTS, Event
 from canary.policy.kpis import Conversion, Mean, Success
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Event
 from exporter.evidence.judge import Action, Harm, Kind
 from exporter.judge.parameters import entry_event, judge_parameters, kpi_parameters
 from tests.support.databases.exporting import policy_for

@@ -1,6 +1,8 @@
 """The running rollout's judgement, from rows in a database to evidence."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from canary import names
 from canary.errors import DatabaseUnavailableError
+from canary.policy.database.section import Exclude
 from canary.policy.kpis import Success
 from canary.policy.model import Policy
-from canary.policy.orders import Exclude
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Kind
@@ -68,6 +70,16 @@ async def _shop(data: ShopData, at: datetime, seconds: int, *, canary_pays: floa
             await connection.execute(table.insert(), values)
 
 
+@asynccontextmanager
+async def _judging(policy: Policy, clock: FakeClock, rollout: Rollout, seconds: float) -> AsyncIterator[Refresher]:
+    """An exporter that is told of a rollout, and has settled *seconds* later."""
+    async with refresher_on(policy, clock) as refresher:
+        refresher.rollout = rollout
+        clock.advance(seconds)
+        await settle(refresher, clock)
+        yield refresher
+
+
 async def _look(refresher: Refresher, clock: FakeClock, seconds: int, step: int = 10) -> None:
     for _ in range(seconds // step):
         clock.advance(step)
@@ -85,10 +97,7 @@ async def test_failing_payments_are_proven(data: ShopData, clock: FakeClock) -> 
     policy = policy_for(data.url)
     start = clock.now()
     await _shop(data, start, 60, canary_pays=0.5)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(1)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 1) as refresher:
         await _look(refresher, clock, 70)
         evidence = refresher.snapshot.evidence
 
@@ -112,10 +121,7 @@ async def test_a_healthy_canary_is_not_accused(lite: ShopData, clock: FakeClock)
     policy = policy_for(lite.url)
     start = clock.now()
     await _shop(lite, start, 120, canary_pays=0.97)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(1)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 1) as refresher:
         await _look(refresher, clock, 130)
 
         assert "fail" not in _verdicts(refresher).values()
@@ -127,10 +133,7 @@ async def test_a_column_parts_the_customers(lite: ShopData, clock: FakeClock) ->
     policy = replace(policy_for(lite.url), kpis={"paid": paid})
     before, start = clock.now(), clock.now() + timedelta(seconds=40)
     await _shop(lite, before, 80, canary_pays=0.7)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(41)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 41) as refresher:
         await _look(refresher, clock, 60)
         registry = CollectorRegistry()
         registry.register(ExporterCollector(lambda: refresher.snapshot, clock))
@@ -147,10 +150,7 @@ async def test_a_restart_and_late_rows_change_nothing(lite: ShopData, clock: Fak
     """An exporter that looked all the time and one that was just started say the same."""
     policy = policy_for(lite.url)
     start = clock.now()
-    async with refresher_on(policy, clock) as watching:
-        watching.rollout = _rollout(policy, start)
-        clock.advance(1)
-        await settle(watching, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 1) as watching:
         for minute in range(5):
             await _shop(lite, start + timedelta(seconds=minute * 60), 60, canary_pays=0.9, seed=minute + 1)
             await _look(watching, clock, 60, step=5)
@@ -180,10 +180,7 @@ async def test_rows_of_a_long_rollout_are_forgotten_once_judged(lite: ShopData, 
     start = clock.now() - timedelta(hours=10)
     await _shop(lite, start, 60, canary_pays=0.5)
     await _shop(lite, clock.now(), 10, canary_pays=0.5, seed=2)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(15)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 15) as refresher:
         await _look(refresher, clock, 30)
         first = refresher.snapshot.evidence
         held = max(len(feed.rows()) for feed in refresher.feeds)
@@ -209,11 +206,7 @@ async def test_an_order_belongs_to_the_side_of_its_visit(lite: ShopData, clock: 
         ORDERS, version="v2.0", visit_id=visit, status="paid", total=1, currency="EUR",
         created_at=start + timedelta(seconds=5),
     )  # fmt: skip
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(30)
-        await settle(refresher, clock)
-
+    async with _judging(policy, clock, _rollout(policy, start), 30) as refresher:
         assert refresher.snapshot.role_values["conversion_rate"] == {"stable": 1.0, "canary": 0.0}
 
 
@@ -222,10 +215,7 @@ async def test_what_cannot_be_read_for_long_makes_the_judge_blind(lite: ShopData
     policy = policy_for(lite.url)
     start = clock.now()
     await _shop(lite, start, 20, canary_pays=0.97)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(25)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 25) as refresher:
         seeing = _verdicts(refresher)
 
         async def nothing(*_: object) -> Any:
@@ -252,10 +242,7 @@ async def test_blindness_does_not_wait_for_the_next_look(lite: ShopData, clock: 
     policy = policy_for(lite.url)
     start = clock.now()
     await _shop(lite, start, 20, canary_pays=0.97)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(25)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 25) as refresher:
         seeing, values = _verdicts(refresher), refresher.judge.roles
         now = clock.now().timestamp()
         refresher.judge.threads = SlowThreads(clock, 10)
@@ -300,10 +287,7 @@ async def test_values_of_different_currencies_are_not_mixed(lite: ShopData, cloc
             ORDERS, version="v1.0", status="paid", total=total, currency=currency,
             created_at=start + timedelta(seconds=number / 10),
         )  # fmt: skip
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(20)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 20) as refresher:
         published = {(kpi.kpi, kpi.currency): kpi.value for kpi in refresher.snapshot.kpis or ()}
 
         assert refresher.snapshot.role_values["average_order_value"] == {"stable": 10.0}
@@ -317,10 +301,7 @@ async def test_a_shop_without_a_first_order_is_judged(lite: ShopData, clock: Fak
     start = clock.now()
     for version in ("v1.0", "v2.0"):
         await lite.insert(VISITS, version=version, created_at=start + timedelta(seconds=1))
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(20)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 20) as refresher:
         assert refresher.snapshot.role_values["conversion_rate"] == {"stable": 0.0, "canary": 0.0}
 
         await lite.insert(
@@ -339,10 +320,7 @@ async def test_a_shop_without_the_table_of_visits_is_judged(lite: ShopData, cloc
     start = clock.now()
     await _shop(lite, start, 30, canary_pays=0.5)
     await lite.run(sa.text("DROP TABLE visits"))
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(31)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 31) as refresher:
         evidence = refresher.snapshot.evidence
 
     assert evidence is not None
@@ -367,10 +345,7 @@ async def test_the_shops_own_people_are_nobodys_customers(data: ShopData, clock:
     async with data.engine.begin() as connection:
         for table, values in rows.items():
             await connection.execute(table.insert(), values)
-    async with refresher_on(policy, clock) as refresher:
-        refresher.rollout = _rollout(policy, start)
-        clock.advance(10)
-        await settle(refresher, clock)
+    async with _judging(policy, clock, _rollout(policy, start), 10) as refresher:
         await _look(refresher, clock, 60)
         evidence, counters, roles = refresher.snapshot.evidence, published(refresher), refresher.snapshot.role_values
         shown = kpis(refresher)

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from canary.policy.orders import DEFAULT_EVENTS
 from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import Rows

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
-from canary.policy.orders import DEFAULT_EVENTS
 from exporter.judge.joins import JoinedRows
 from exporter.judge.values import KpiValue, window_values
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows

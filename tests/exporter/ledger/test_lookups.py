@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from canary.errors import DatabaseSourceError, DatabaseTimeoutError
+from canary.policy.database.section import Assignments, Event, Identities
+from canary.policy.database.sources import Source
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
-from canary.policy.orders import Assignments, Event, Identities
-from canary.policy.sources import Source
 from exporter.ledger.lookups import Lookups
 from exporter.source.database import Patience, Row
 from exporter.source.routed import LEFT_OUT

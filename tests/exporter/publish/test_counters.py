@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.policy.orders import DEFAULT_EVENTS
+from canary.policy.database.section import DEFAULT_EVENTS
 from exporter.ledger.ledger import MILLION, Key, Tally
 from exporter.publish.counters import MAX_VERSIONS, Counters, Series, in_units, kept_versions
 

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
+from canary.policy.database.section import Database, Replica
 from canary.policy.model import Policy
-from canary.policy.orders import Database, Replica
 from exporter.source.database import OrderDatabase, Patience, Session
 from exporter.source.drivers.asynchronous import AsyncSession
 from exporter.source.session import open_session, order_session
@@ -337,7 +337,7 @@ _READ = """
 import asyncio, sys
 import sqlalchemy as sa
 from canary.policy.model import Policy
-from canary.policy.orders import Database, Replica
+from canary.policy.database.section import Database, Replica
 from exporter.source.database import Patience
 from exporter.source.session import order_session
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from canary.policy.database.section import DEFAULT_EVENTS, Assignments, Identities
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Assignments, Identities
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from canary.policy.orders import Assignments, Event
+from canary.policy.database.section import Assignments, Event
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle, with_events
 

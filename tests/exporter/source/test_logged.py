@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from canary.policy.database.requestlog import RequestLog
+from canary.policy.database.section import DEFAULT_EVENTS, Assignments, Event
 from canary.policy.kpis import Conversion
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Assignments, Event
-from canary.policy.requestlog import RequestLog
 from exporter.follow.store import Store
 from exporter.follow.tally import Assignment, Changes, Visit
 from exporter.source.logged import LoggedVersions, store_url

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from canary.policy.database.section import DEFAULT_EVENTS, Assignments
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from canary.policy.release import Upstreams
 from canary.policy.routers.sections import HaproxyRouter, NginxRouter
 from canary.policy.routers.slots import BOTH, Slots

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from canary.errors import DatabaseUnavailableError
+from canary.policy.database.section import DEFAULT_EVENTS
+from canary.policy.database.sources import Source
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
-from canary.policy.sources import Source
 from exporter.publish.snapshot import Snapshot
 from exporter.source.database import Patience
 from exporter.source.sources import databases_at

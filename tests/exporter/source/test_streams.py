@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from canary.errors import DatabaseSchemaError
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS
 from exporter.source.columns.kinds import Kind
 from exporter.source.dialects import Dialect
 from exporter.source.streams import Stream, streams_of

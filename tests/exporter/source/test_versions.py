@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from canary.policy.database.section import DEFAULT_EVENTS, Assignments
 from canary.policy.model import Policy
-from canary.policy.orders import DEFAULT_EVENTS, Assignments
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from canary.policy import load_policy
 from canaryctl.cli import canary
-from exporter.judge.calibration import interval, read
+from exporter.judge.shop.calibration import interval, read
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 
 UNTIL = datetime(2026, 3, 1, 12, tzinfo=UTC)

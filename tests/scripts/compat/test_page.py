@@ -29,7 +29,7 @@ def test_a_version_that_is_run_again_has_its_newest_result_only() -> None:
 
 def test_the_committed_page_is_one_that_the_command_writes() -> None:
     """Head, order and columns are the command's; only what failed may be put in words afterwards."""
-    text = (golden.ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    text = (golden.ROOT / "docs" / "operate" / "compatibility.md").read_text(encoding="utf-8")
 
     assert page(rows(text), []) == text
     assert rows(text)

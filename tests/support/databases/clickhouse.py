@@ -6,20 +6,16 @@ settings among the parameters, and goes out in the form that it asks for. Statem
 errors are ClickHouse's. Users and rights are not: the engine in a process has none.
 """
 
-import shutil
 import sys
-import tempfile
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from tests.support.programs.ports import free_port
+from tests.support.databases.server import DatabaseServer
 from tests.support.programs.processes import Program
 
 _NO_SETTINGS = frozenset(
@@ -28,35 +24,18 @@ _NO_SETTINGS = frozenset(
 """Parameters of the interface; every other one is a setting of the statement."""
 
 
-class ClickHouse:
+class ClickHouse(DatabaseServer):
     """One engine; `with` starts and ends it."""
 
     def __init__(self) -> None:
-        self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="canary-clickhouse-"))
+        super().__init__("clickhouse")
         argv = [sys.executable, "-m", __name__, str(self.port), str(self._folder)]
-        self._server = Program(argv, self._folder.with_suffix(".log"))
-        self._number = 0
+        self._server = Program(argv, self._log)
 
     def __enter__(self) -> Self:
         self._server.launch()
         self._server.wait_until(self._answers)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.with_suffix(".log").unlink(missing_ok=True)
-
-    def pause(self) -> None:
-        """Let the server hang."""
-        self._server.pause()
-
-    def go_on(self) -> None:
-        """Let it go on."""
-        self._server.resume()
 
     def new_database(self) -> str:
         """A fresh, empty database; its address as people write it."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from canary.policy.database.section import Database
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
-from canary.policy.orders import Database
 from canary.threads import SharedThreads
 from canary.timing.clock import Clock
 from exporter.publish.counters import Counters

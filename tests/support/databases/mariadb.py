@@ -4,13 +4,11 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from tests.support.programs.ports import free_port
+from tests.support.databases.server import DatabaseServer
 from tests.support.programs.processes import SEARCH_PATH, Program
 
 
@@ -20,20 +18,18 @@ def _program(name: str) -> str:
     return path
 
 
-class MariaDb:
+class MariaDb(DatabaseServer):
     """One server with user `shop` who needs no password; `with` starts and ends it."""
 
     def __init__(self, settings: Sequence[str] = ()) -> None:
         """Prepare a server; *settings* are further ones, such as `server-id=1`."""
-        self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="canary-maria-"))
-        self._number = 0
+        super().__init__("maria")
         self._user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() != 0 else "mysql"
         self._common = ["--no-defaults", f"--datadir={self._folder / 'data'}", f"--user={self._user}"]
         options = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
         options += ["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"]
         options += [f"--{setting}" for setting in settings]
-        self._server = Program([_program("mariadbd"), *self._common, *options], self._folder.with_suffix(".log"))
+        self._server = Program([_program("mariadbd"), *self._common, *options], self._log)
 
     @property
     def socket(self) -> Path:
@@ -53,29 +49,10 @@ class MariaDb:
         self._sql("CREATE USER shop@'127.0.0.1'; GRANT ALL ON *.* TO shop@'127.0.0.1'").check_returncode()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.with_suffix(".log").unlink(missing_ok=True)
-
     def start(self) -> None:
         """Start the server, also after a stop, on the same port with the same data."""
         self._server.launch()
         self._server.wait_until(lambda: self._sql("SELECT 1").returncode == 0)
-
-    def stop(self) -> None:
-        """End the server."""
-        self._server.stop()
-
-    def pause(self) -> None:
-        """Let the server hang."""
-        self._server.pause()
-
-    def go_on(self) -> None:
-        """Let it go on."""
-        self._server.resume()
 
     def new_database(self) -> str:
         """A fresh, empty database; its address for SQLAlchemy with asyncmy."""

@@ -5,13 +5,11 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from tests.support.programs.ports import free_port
+from tests.support.databases.server import DatabaseServer
 from tests.support.programs.processes import Program
 
 
@@ -31,14 +29,12 @@ def unprivileged() -> list[str]:
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--"]
 
 
-class Postgres:
+class Postgres(DatabaseServer):
     """One server in a temporary folder, with user `shop` who needs no password; `with` starts and ends it."""
 
     def __init__(self, settings: Sequence[str] = ()) -> None:
         """Prepare a server; *settings* are further ones, such as `wal_level=replica`."""
-        self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="canary-pg-"))
-        self._number = 0
+        super().__init__("pg")
         # Durability is not under test; without it a test run does not wait for disks.
         options = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={self._folder}"]
         options += ["-cfsync=off", "-cmax_connections=60", *(f"-c{setting}" for setting in settings)]
@@ -54,10 +50,6 @@ class Postgres:
         """The running program, to be killed or stopped."""
         return self._server
 
-    @property
-    def _log(self) -> Path:
-        return self._folder.with_suffix(".log")
-
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
@@ -65,13 +57,6 @@ class Postgres:
         subprocess.run([*argv, "-E", "UTF8", "--locale=C", "--no-sync"], check=True, capture_output=True)
         self.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._log.unlink(missing_ok=True)
 
     def start(self) -> None:
         """Start the server, also after a stop, on the same port with the same data."""

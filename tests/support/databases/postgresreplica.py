@@ -2,27 +2,24 @@
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.support.databases.postgres import Postgres, program, unprivileged
-from tests.support.programs.ports import free_port
+from tests.support.databases.server import DatabaseServer
 from tests.support.programs.processes import Program
 
 
-class PostgresReplica:
+class PostgresReplica(DatabaseServer):
     """Follows *primary*, which needs `wal_level=replica`; `with` starts and ends it."""
 
     def __init__(self, primary: Postgres) -> None:
-        self.port = free_port()
+        super().__init__("pg-replica")
         self._primary = primary
-        self._folder = Path(tempfile.mkdtemp(prefix="canary-pg-replica-"))
         options = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", f"-cunix_socket_directories={self._folder}"]
         options += ["-cfsync=off", "-chot_standby=on", "-cwal_retrieve_retry_interval=100ms"]
         argv: list[str | Path] = [*unprivileged(), program("postgres"), "-D", self._folder / "data", *options]
-        self._server = Program(argv, self._folder.with_suffix(".log"))
+        self._server = Program(argv, self._log)
 
     def __enter__(self) -> Self:
         if unprivileged():
@@ -33,13 +30,6 @@ class PostgresReplica:
         self._server.launch()
         self._server.wait_until(lambda: self.sql("SELECT 1").returncode == 0)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.with_suffix(".log").unlink(missing_ok=True)
 
     def url(self, primary_url: str) -> str:
         """The address of the same database here."""

@@ -1,4 +1,4 @@
-"""A real Caddy that runs the example of docs/routers-other.md, and the example's two programs."""
+"""A real Caddy that runs the example of docs/routers/other.md, and the example's two programs."""
 
 import sys
 import sysconfig

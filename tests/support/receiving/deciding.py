@@ -76,7 +76,7 @@ class Deciding:
             self.freezes,
             objection=self._objects_to_end,
             gate=self._closed,
-            undelivered=lambda: undelivered(self.silence, ""),
+            undelivered=self._undelivered,
         )
         self.handler = AlertHandler(self.plans, self.store, on_key=self.promoter.confirm, on_heartbeat=self.beat)
         self.deadlines = Deadlines(self.plans, self.store, self.watchdog, leader, self.clock, self.freezes, pauses)
@@ -150,6 +150,9 @@ class Deciding:
 
     async def _objects_to_end(self, _rollout: Rollout) -> Waiting | None:
         return Waiting(Reason.PROMETHEUS, self.complaint) if self.complaint else None
+
+    async def _undelivered(self, _rollout: Rollout) -> Waiting:
+        return undelivered(self.silence, "")
 
     async def _objects(self, _rollout: Rollout) -> str:
         return self.complaint

@@ -41,7 +41,7 @@ IDLE: Status = {
     "process": None,
     "errors": {},
     "prometheus": {"looked_at": None, "error": "", "firing": [], "alerts": []},
-    "alertmanager": {"error": "", "silences": []},
+    "alertmanager": {"error": "", "silences": [], "inhibited": []},
     "schedule": {"start_at": None, "summary": "", "refused": ""},
     "policy": {"digest": "d", "file": "d", "in_use": {}, "error": "", "notice": "", "differing": []},
     "watchdog": {"heard_at": None, "blind": False},
@@ -138,6 +138,7 @@ RUNNING: Status = {
     },
     "alertmanager": {
         "error": "",
+        "inhibited": ["rollback (CanaryConversionDegraded fires): inhibited by CanaryBlind"],
         "silences": [
             {
                 "id": "5",
@@ -232,6 +233,7 @@ def view() -> View:
         [
             KpiRow("conversion_rate", 0.0412, 0.0401, 5120, -0.031, -0.16, 0.08, 0.8, 2.0, 0.1, verdict="hold"),
             KpiRow("payment_success_rate", 0.97, 0.98, 412, 0.01, -0.02, 0.04, -0.5, 2.3, 0.05, verdict="pass"),
+            KpiRow("average_order_value", 41.2, None, 0, None, -1, 2.64, 0, 2, 0.1, over_dispersion=27.8),
         ],
         "",
         events,

@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
-from alertmanager.receiver.http.routerroutes import router_routes
+from alertmanager.receiver.http.routes.routers import router_routes
 from canary.routers.asking import AskingRouter, Question
-from canary.web.routes import Call, Refusal, Route
+from canary.web.routes.table import Call, Refusal, Route
 from tests.support.web.webserver import served
 
 

@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from alertmanager.receiver.decide.alerts.silences import HeldBack
-from alertmanager.receiver.decide.promotion.waiting import Evidence, Waiting, objecting, unanswered
+from alertmanager.receiver.decide.promotion.waiting import (
+    Evidence,
+    Waiting,
+    objecting,
+    unanswered,
+    undelivered,
+)
 from canary import names
 from canary.errors import RemoteError
 from canary.mixin.limits import gate_of
@@ -78,6 +84,11 @@ class Objections:
         if "advance" in complete or (by_person and complete):
             return None
         return await self._evidence.missing(rollout, (self._clock.now() - rollout.started_at).total_seconds())
+
+    async def to_delivery(self, rollout: Rollout) -> Waiting:
+        """Why Alertmanager, of all, does not turn its key."""
+        silence = self._held_back.keeping_key
+        return undelivered(silence, "" if silence else await self._held_back.keeps_key_back(rollout))
 
     async def _look(self, rollout: Rollout) -> tuple[list[Alert], list[Alert]]:
         """The alerts that fire, and those of them that object."""

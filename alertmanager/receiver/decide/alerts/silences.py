@@ -21,7 +21,7 @@ from alertmanager.receiver.lead.leader import Leader
 from canary import names
 from canary.errors import CanaryError, RemoteError
 from canary.logs import Log
-from canary.prometheus import LOWERING, Alert, Silence, Suppression
+from canary.prometheus import LOWERING, Alert, Inhibited, Silence, Suppression
 from canary.rollout.commands.records import Record
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
@@ -36,16 +36,16 @@ _RECORDED_LATE_SECONDS = 60
 class Silences(Protocol):
     """What Alertmanager knows; every question raises RemoteError when its answer is none."""
 
-    async def inhibited(self, service: str) -> list[Mapping[str, str]]:
-        """The labels of each alert of a service that one of the same rollout inhibits, which lowers by itself."""
+    async def inhibited(self, service: str) -> list[Inhibited]:
+        """Each alert of a service that one of the same rollout inhibits, which asks for less traffic too."""
         ...
 
     async def silences(self, since: datetime) -> list[Silence]:
         """The silences that are in force, or were at any time since a moment."""
         ...
 
-    async def keeps_back(self, service: str, alert: str) -> bool:
-        """Whether an alert of a service fires and nobody is notified of it."""
+    async def kept_back_by(self, labels: Mapping[str, str]) -> str:
+        """What keeps an alert with these labels, which fires, from whom it is for; empty when nothing does."""
         ...
 
 
@@ -72,6 +72,7 @@ class HeldBack:
 
     Attributes:
         in_force: the silences that concern the rollout, at the last look.
+        inhibited: what fired at the last look, and another alert in its place acts, in a sentence each.
         error: why they are not known; empty when they are.
     """
 
@@ -98,6 +99,7 @@ class HeldBack:
     def begin(self) -> None:
         """Forget what was about another rollout."""
         self.in_force: tuple[InForce, ...] = ()
+        self.inhibited: tuple[str, ...] = ()
         self._counted: Counter[str] = Counter()
         self._seen_at: dict[frozenset[tuple[str, str]], float] = {}
 
@@ -131,10 +133,21 @@ class HeldBack:
         if not self._watchdog.overdue:
             return
         try:
-            if await self._silences.keeps_back(self._service, names.WATCHDOG):
+            if await self._silences.kept_back_by({names.SERVICE: self._service, "alertname": names.WATCHDOG}):
                 self._watchdog.excuse()
         except RemoteError as error:
             self._log.debug("nobody says where the heartbeat is", error=error)
+
+    async def keeps_key_back(self, rollout: Rollout) -> str:
+        """What in Alertmanager keeps the alert by which a phase ends from being delivered; empty when nothing is known.
+
+        A silence is known from every look; this is for what only keeps that one alert back, such as an inhibition.
+        """
+        key = {"alertname": names.PHASE_COMPLETE, names.SERVICE: self._service, names.ROLLOUT: rollout.id}
+        try:
+            return await self._silences.kept_back_by(key)
+        except RemoteError as error:
+            return str(error)
 
     async def _answer(self, question: Awaitable[list[T]]) -> tuple[list[T], str]:
         try:
@@ -149,6 +162,11 @@ class HeldBack:
         now = self._clock.monotonic()
         lowering = [alert for alert in firing if alert.action in LOWERING and known.keeps_back(alert)]
         self._seen_at |= {frozenset(alert.labels.items()): now for alert in lowering}
+        self.inhibited = tuple(
+            f"{alert.action} ({alert.name} fires): inhibited by {source['alertname']}"
+            for alert in lowering
+            if (source := known.inhibitor(alert))
+        )
         silenced = [(alert, silence) for alert in lowering if (silence := known.silence(alert))]
         self._counted = Counter(alert.action for alert, _ in silenced)
         self.in_force = tuple(

@@ -139,7 +139,7 @@ async def _told(address: str, series: Mapping[str, set[str]] | str, hosts: Mappi
     alone = hosts[_host(address)] == 1 and len(of_host) == 1
     found = series.get(address) or (of_host[0] if alone else set())
     if not found:
-        return Served(fault="there is no `probe`, and no series with its address tell its version")
+        return Served(fault="there is no `probe`, and no series with its address tells its version")
     return (
         Served(next(iter(found))) if len(found) == 1 else Served(fault=f"its series tell {' and '.join(sorted(found))}")
     )

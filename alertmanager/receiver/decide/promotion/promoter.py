@@ -73,7 +73,7 @@ class Promoter:
         *,
         objection: Callable[[Rollout], Awaitable[Waiting | None]],
         gate: Callable[[UrlGate], Awaitable[str]],
-        undelivered: Callable[[], Waiting],
+        undelivered: Callable[[Rollout], Awaitable[Waiting]],
     ) -> None:
         self.waiting: Waiting | None = None
         self._plans = plans
@@ -136,7 +136,7 @@ class Promoter:
             await self.complete(rollout)
             return self._plans.file.receiver.poll
         if not self._fits(rollout):
-            self.waiting = self._undelivered()
+            self.waiting = await self._undelivered(rollout)
             return self._plans.file.receiver.poll
         if not await self._leader.may_act():
             return self._plans.file.receiver.poll

@@ -4,7 +4,8 @@ People who ask get the reason that is true at the last look, and never a guess. 
 then the one is told without which the others are not even asked: a hold before the phase's time, that before a freeze,
 that before what Prometheus says, and only when all of those agree a person, the user's own check, or the alert that
 Alertmanager has to deliver. That alert is kept back by a silence on it, which is a reason of its own: it ends by itself
-or by whoever set it, and restarting Alertmanager, which the other reason suggests, would be in vain.
+or by whoever set it, and restarting Alertmanager, which the other reason suggests, would be in vain. What else keeps it
+back there, another team's inhibition or a mute time, is named with that other reason.
 """
 
 import math
@@ -94,16 +95,16 @@ def closed(objection: str) -> Waiting:
     return Waiting(Reason.GATE, objection)
 
 
-def undelivered(silence: Silence | None, error: str) -> Waiting:
+def undelivered(silence: Silence | None, kept_back_by: str) -> Waiting:
     """Everything agrees but Alertmanager, which has not delivered the phase's alert.
 
     Args:
         silence: what keeps it from doing so, when that is known.
-        error: why silences are not known; empty when they are.
+        kept_back_by: what else does, or why that is not known; empty when nothing does.
     """
     if silence is not None:
         return Waiting(Reason.SILENCE, f"the end of the {silence}, which keeps {names.PHASE_COMPLETE} back")
-    why = f" ({error})" if error else ""
+    why = f" ({kept_back_by})" if kept_back_by else ""
     return Waiting(Reason.ALERTMANAGER, f"Alertmanager to deliver {names.PHASE_COMPLETE}{why}")
 
 

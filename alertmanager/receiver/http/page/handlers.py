@@ -33,7 +33,7 @@ from canary.timing.clock import Clock
 from canary.timing.zones import in_zone
 from canary.web.auth import proven_name
 from canary.web.place import AT_ROOT, Place
-from canary.web.routes import Call, Refusal, Role
+from canary.web.routes.table import Call, Refusal, Role
 from canary.web.strangers.connection import network
 
 Submit = Callable[[Request], Awaitable[Entry]]

@@ -43,10 +43,18 @@ function replace(part, markup) {
 
 localize(document);
 
-const stream = new EventSource("page/live");
+// The receiver says at least every ten seconds that it is there. A connection may also die without a word (a lid closed,
+// a network gone, a receiver that hangs): the browser would wait, and what is shown be called live, for many minutes.
+const SILENT_MS = 30000;
+let stream, heard, waiting;
 
-stream.addEventListener("message", (event) => {
+function hear() {
+  heard = waiting = Date.now();
   show("Live", true);
+}
+
+function receive(event) {
+  hear();
   for (const [name, markup] of Object.entries(JSON.parse(event.data))) {
     const part = document.getElementById(name);
     if (!part) continue;
@@ -58,7 +66,25 @@ stream.addEventListener("message", (event) => {
   }
   const state = document.getElementById("state-title");
   if (state) document.title = document.title.replace(/^[^—]*/, `${state.textContent} `);
-});
-stream.addEventListener("fault", (event) => show(JSON.parse(event.data), false));
-stream.addEventListener("open", () => show("Live", true));
-stream.addEventListener("error", () => show("Not live: the receiver does not answer", false));
+}
+
+function listen() {
+  if (stream) stream.close();
+  waiting = Date.now();
+  stream = new EventSource("page/live");
+  stream.addEventListener("message", receive);
+  stream.addEventListener("alive", hear);
+  stream.addEventListener("fault", (event) => {
+    hear();
+    show(JSON.parse(event.data), false);
+  });
+  stream.addEventListener("open", hear);
+  stream.addEventListener("error", () => show("Not live: the receiver does not answer", false));
+}
+
+listen();
+setInterval(() => {
+  if (Date.now() - waiting < SILENT_MS) return;
+  show(heard ? `Not live: nothing heard since ${clock.format(heard)}` : "Not live: the receiver does not answer", false);
+  listen();
+}, SILENT_MS / 10);

@@ -17,7 +17,7 @@ from alertmanager.receiver.http.page.headers import HEADERS
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import CanaryError
 from canary.timing.clock import Clock
-from canary.web.routes import Refusal
+from canary.web.routes.table import Refusal
 
 # Each open page holds a connection for as long as it is open. One browser has a handful of tabs, one office a hundred
 # people who only look, and all pages together leave room among the service's connections for those who act.
@@ -34,8 +34,8 @@ _ALIVE_SECONDS = 10.0
 # Who takes no event for this long has stopped reading, and only holds a connection.
 _TAKE_SECONDS = 10.0
 
-# A comment of the event stream, which browsers skip.
-_STILL_HERE = b": still here\n\n"
+# An event, and no comment of the stream: the page's script must hear it, to know a connection that died without a word.
+_STILL_HERE = b"event: alive\ndata: {}\n\n"  # one without data is none for browsers
 
 
 @dataclass(frozen=True)

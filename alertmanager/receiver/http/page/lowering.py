@@ -14,7 +14,7 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.web.routes import Call, Refusal
+from canary.web.routes.table import Call, Refusal
 
 _BACK = "../../"
 """From `/page/lower/TOKEN` to the page."""

@@ -5,8 +5,8 @@ from functools import partial
 from alertmanager.receiver.http import bodies
 from alertmanager.receiver.http.page.errands import ERRANDS
 from alertmanager.receiver.http.page.handlers import Page, as_page
-from canary.web.bodies import Body
-from canary.web.routes import FORM, Forgery, Handler, Role, Route, Table
+from canary.web.routes.bodies import Body
+from canary.web.routes.table import FORM, Forgery, Handler, Role, Route, Table
 
 # A form has a reason of up to a thousand characters, which may take twelve bytes each when they are sent.
 _FORM_BYTES = 16 * 1024

@@ -135,14 +135,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-@pytest.fixture
-async def leader(world: World) -> Acting:
-    """The receiver that leads, with a rollout that has just begun."""
-    leader = world.receiver()
-    await leader.start()
-    return leader
-
-
 def titles(world: World, target: str) -> list[str]:
     """What one target has taken."""
     return [message.title.removeprefix("shop: ") for to, message in world.chats.taken if to == target]

@@ -35,14 +35,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-@pytest.fixture
-async def leader(world: World) -> Acting:
-    """The receiver that leads, with a rollout of 5 % that has just begun."""
-    leader = world.receiver()
-    await leader.start()
-    return leader
-
-
 def controller(leader: Acting, haproxy: HAProxy, lead: MemoryLead, drifts: list[None]) -> RouterController:
     """A controller of a real HAProxy."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.decide.scheduler import Scheduler
-from canary.errors import JournalError, RefusedError
+from canary.errors import JournalError, RefusedError, RouterError
 from canary.rollout.commands.scheduling import ScheduleEnded
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
@@ -131,6 +131,20 @@ async def test_a_journal_that_is_away_is_tried_again(night: Night) -> None:
     await night.after(timedelta(seconds=1))
 
     assert await night.endings() == ["started"]
+
+
+async def test_what_was_in_the_way_all_along_is_what_is_told(night: Night) -> None:
+    """A router that stays away past the last moment is the reason, and is shown meanwhile; not that nobody ran."""
+    await night.schedule()
+    night.faults.extend([RouterError("is away", place="router edge1")] * 2)
+    await night.after(HOUR)
+    assert night.scheduler.fault == "router edge1: is away"
+    await night.after(HOUR / 4)
+    await night.after(HOUR)
+
+    assert await night.endings() == ["refused"]
+    assert "router edge1: is away" in night.scheduler.refused
+    assert night.scheduler.fault == ""
 
 
 async def test_nobody_ran_in_time(night: Night) -> None:

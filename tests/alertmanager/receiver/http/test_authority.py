@@ -8,7 +8,7 @@ from alertmanager.receiver.http.authority import Authority, local_name
 from canary.errors import SecretError
 from canary.policy.model import Policy
 from canary.policy.release import Operator, Receiver
-from canary.web.routes import Role
+from canary.web.routes.table import Role
 
 TOKENS = Authority({Role.WEBHOOK: ("alpha", "beta"), Role.OPERATOR: ("gamma",)})
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alertmanager.receiver.http.authority import Authority
 from alertmanager.receiver.http.links import Link, RollbackLinks
-from canary.web.routes import Refusal, Role
+from canary.web.routes.table import Refusal, Role
 from tests.support.clock import FakeClock
 
 PAGE = "https://canary.example"

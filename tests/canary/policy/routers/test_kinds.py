@@ -31,7 +31,7 @@ def _run(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def _policy(folder: Path, **keys: str) -> None:
-    [text] = [block.text for block in blocks_of(DOCS / "router-plugins.md") if block.language == "yaml"]
+    [text] = [block.text for block in blocks_of(DOCS / "routers" / "plugins.md") if block.language == "yaml"]
     for key, value in keys.items():
         text = text.replace(f"{key}: /var/lib/edge/canary.json", f"{key}: {value}")
     (folder / "canary.yaml").write_text(text, encoding="utf-8")
@@ -65,7 +65,7 @@ def test_a_plugins_faults_have_a_line(installed: Path) -> None:
 
 def test_the_example_keeps_the_contract_of_a_router(installed: Path) -> None:
     """The page's own test, against the installed plug-in."""
-    [test] = [block.text for block in blocks_of(DOCS / "router-plugins.md") if block.language == "python"]
+    [test] = [block.text for block in blocks_of(DOCS / "routers" / "plugins.md") if block.language == "python"]
     test = f"{test}\nimport asyncio, pathlib\nasyncio.run(test_our_router(pathlib.Path({str(installed)!r})))\n"
     (installed / "run.py").write_text(f"\n{test}", encoding="utf-8")
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from canary import names
 from canary.testing.clock import FakeClock
 from canary.web.options import WebOptions
-from canary.web.routes import Call, Route
+from canary.web.routes.table import Call, Route
 from canary.web.service import Service
 from canary.web.strangers.connection import network
 from tests.support.programs.processes import eventually

@@ -1,6 +1,7 @@
 """The full screen of `canary status --watch`."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,9 +13,9 @@ from tests.support.receiving import pageview
 from tests.support.receiving.receiver import Setting, order
 
 
-def text(renderable: object, width: int = 110) -> str:
+def text(renderable: object, width: int = 110, height: int = 40) -> str:
     """What stands on the screen."""
-    console = Console(width=width, record=True, file=io.StringIO())
+    console = Console(width=width, height=height, record=True, file=io.StringIO())
     console.print(renderable)
     return console.export_text()
 
@@ -31,6 +32,24 @@ def test_the_screen_has_the_page_s_picture() -> None:
     assert "-16.0% to +8.0%" in shown
     assert "10^0.8 of 10^2.0" in shown
     assert "12:00:00 UTC" in shown
+
+
+@pytest.mark.parametrize(("height", "left"), [(24, 0), (10, 6)])
+def test_a_small_terminal_has_what_matters_on_it(height: int, left: int) -> None:
+    """At 80 columns each KPI is one whole line; what does not fit is counted, and the nearest to harm stays."""
+    status = dict(pageview.RUNNING)
+    kpi = pageview.view().kpis[0]
+    several = [replace(kpi, name=f"checkout_completion_{n}", evidence=n / 10) for n in range(8)]
+
+    shown = text(drawn(status, ["books: 2 against 1", "state  phase 2 of 4"], several, "", "UTC"), 80, height)
+
+    lines = shown.rstrip("\n").splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= 80
+    assert "checkout completion 7" in shown
+    assert "…" not in shown
+    assert ("KPIs further from harm" in shown) == bool(left)
+    assert shown.count("checkout completion") == 8 - left
 
 
 def test_what_is_not_known_is_said() -> None:

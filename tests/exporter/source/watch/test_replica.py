@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from canary.errors import DatabaseError
-from canary.policy.orders import Replica, RequiredColumns
+from canary.policy.database.section import Replica, RequiredColumns
 from canary.timing.clock import SystemClock
 from exporter.refresher import Refresher
 from exporter.source.watch.replica import replica_lag_seconds

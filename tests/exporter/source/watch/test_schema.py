@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from canary.policy.orders import RequiredColumns
+from canary.policy.database.section import RequiredColumns
 from exporter.source.database import Patience
 from exporter.source.session import order_session
 from exporter.source.watch.schema import SchemaWatch

@@ -31,6 +31,7 @@ def alerts(view: View) -> Markup:
         tag("h2", "Alerts", id="alerts-title"),
         body,
         *(tag("p", f"Silenced: {one['summary']}", class_="fault") for one in alertmanager["silences"]),
+        *(tag("p", f"Inhibited: {sentence}", class_="quiet") for sentence in alertmanager["inhibited"]),
         tag("p", f"Silences are unknown: {alertmanager['error']}", class_="fault") if alertmanager["error"] else None,
         tag("p", f"Frozen: {freeze['summary']}", class_="fault") if freeze else None,
         sources("alerts", status["service"], view.rollout_id),

@@ -30,7 +30,7 @@ def _row(row: KpiRow, ratio: bool) -> Row:
     unit = tag("span", f" ({no_unit(row.over_dispersion)})", class_="quiet") if row.over_dispersion else None
     return (
         row.name.replace("_", " "),
-        Cell(join(verdict_words(row.verdict), test, unit), f"verdict {row.verdict}" if row.verdict else ""),
+        Cell(join(verdict_words(row.verdict), test, unit), f"verdict {row.verdict}".rstrip()),
         signed(row.change),
         band_cell(row.change, row.lower, row.upper, row.tolerance or 0.0),
         e_value(row.evidence, row.threshold),

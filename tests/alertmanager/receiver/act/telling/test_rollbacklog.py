@@ -1,5 +1,6 @@
 """The log of rollbacks: each line once, the same whenever it is written."""
 
+import dataclasses
 import json
 import os
 from collections.abc import AsyncIterator
@@ -131,6 +132,24 @@ async def test_the_second_line_says_how_long_it_took(leader: Acting, tmp_path: P
         "actor": "receiver",
         "reason": "all traffic is on stable, as read back",
     }
+
+
+async def test_services_that_share_a_log_have_the_scripts_line_each(leader: Acting, tmp_path: Path) -> None:
+    """It names nobody, and two rollbacks that ended in one second are two; whatever is written again is there once."""
+    log = RollbackLog(tmp_path / "log", InlineThreads())
+    decision, other = await decided(leader), dataclasses.replace(leader.rollout, id="another-shops")
+    end = StepDone(rollout="-", at=decision.at, actor="receiver", step=Step.TRAFFIC)
+
+    for rollout in (leader.rollout, other, leader.rollout, other):
+        await log.write(rollout, Line(decision, end))
+    whole = (tmp_path / "log").read_bytes()
+    assert whole.count(b"Canary rollback completed at ") == whole.count(b'"outcome": "completed"') == 2
+
+    # A full disk took the last line, which is written again while the other service's stands there.
+    (tmp_path / "log").write_bytes(whole[: whole.rindex(b"Canary")])
+    for rollout in (other, leader.rollout):
+        await log.write(rollout, Line(decision, end))
+    assert (tmp_path / "log").read_bytes() == whole
 
 
 async def test_a_rollback_that_was_given_up_says_so(leader: Acting, tmp_path: Path) -> None:

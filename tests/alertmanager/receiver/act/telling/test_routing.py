@@ -72,7 +72,9 @@ async def test_a_message_says_where_to_look() -> None:
 
 def test_the_documented_policy_routes_as_the_page_says(tmp_path: Path) -> None:
     """The owner of payments hears of what payments lead to, and of no start; stakeholders hear of starts."""
-    [block] = [one for one in blocks_of(DOCS / "before-a-release.md") if (one.language, one.name) == ("yaml", "")]
+    [block] = [
+        one for one in blocks_of(DOCS / "release" / "before-a-release.md") if (one.language, one.name) == ("yaml", "")
+    ]
     (tmp_path / "canary.yaml").write_text(f"service: shop\n{block.text}", encoding="utf-8")
 
     routing = Routing.of(load_policy(tmp_path / "canary.yaml"))

@@ -19,7 +19,16 @@ from canary import names
 from canary.errors import JournalError, RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
-from canary.prometheus import Alert, Alertmanager, Matcher, Prometheus, ServiceAlerts, Silence, UnevaluatedError
+from canary.prometheus import (
+    Alert,
+    Alertmanager,
+    Inhibited,
+    Matcher,
+    Prometheus,
+    ServiceAlerts,
+    Silence,
+    UnevaluatedError,
+)
 from canary.prometheus.client import Sample
 from canary.rollout.commands.commands import Hold, Resume
 from canary.rollout.commands.seen import Seen
@@ -60,16 +69,16 @@ class ToldAlerts:
 class ToldSilences:
     """What Alertmanager says: what is silenced or inhibited, or that it does not answer."""
 
-    inhibitions: list[Mapping[str, str]] | RemoteError = field(default_factory=list)
+    inhibitions: list[Inhibited] | RemoteError = field(default_factory=list)
     rules: list[Silence] | RemoteError = field(default_factory=list)
     since: list[datetime] = field(default_factory=list)
 
-    async def keeps_back(self, service: str, alert: str) -> bool:
+    async def kept_back_by(self, labels: Mapping[str, str]) -> str:
         """Nothing is kept from people."""
-        assert (service, alert) == (SERVICE, names.WATCHDOG)
-        return False
+        assert labels == {names.SERVICE: SERVICE, "alertname": names.WATCHDOG}
+        return ""
 
-    async def inhibited(self, service: str) -> list[Mapping[str, str]]:
+    async def inhibited(self, service: str) -> list[Inhibited]:
         """What is inhibited now."""
         assert service == SERVICE
         return _told(self.inhibitions)
@@ -237,7 +246,7 @@ async def test_an_alert_without_the_watchdog_lowers_and_opens_nothing() -> None:
     async with scene() as now:
         now.prometheus.now = UnevaluatedError(SERVICE, "Prometheus", [now.no_data, now.complete])
         assert await now.looks() is State.HOLDING
-        now.alertmanager.inhibitions = [now.no_data.labels]
+        now.alertmanager.inhibitions = [Inhibited(now.no_data.labels, now.errors.labels)]
         assert await now.looks(5) is State.HOLDING
         assert now.completed == []
         assert now.poller.firing == ()
@@ -268,13 +277,27 @@ async def test_what_is_silenced_by_its_action_does_not_act() -> None:
         assert await now.looks(3) is State.PHASE
 
 
+@pytest.mark.parametrize("matchers", [(Matcher(names.ACTION, "hold"),), (Matcher("severity", "critical"),)])
+async def test_what_a_silenced_alert_inhibits_acts_if_the_silence_binds(matchers: tuple[Matcher, ...]) -> None:
+    """Whoever silences holds has not silenced the rollback; a silence for people leaves both as they are."""
+    async with scene() as now:
+        no_data = {**now.no_data.labels, "severity": "critical"}
+        now.prometheus.now = [now.errors]
+        now.alertmanager.inhibitions = [Inhibited(now.errors.labels, no_data)]
+        now.alertmanager.rules = [silence(*matchers)]
+        expected = State.ROLLING_BACK if matchers[0].name == names.ACTION else State.PHASE
+        assert await now.looks() is expected
+
+
 async def test_what_is_inhibited_by_what_lowers_does_not_act() -> None:
     """Neither while it fires nor, found in the history, once it is over and Alertmanager has forgotten it."""
     async with scene() as now:
         now.prometheus.now = now.prometheus.past = [now.errors]
-        now.alertmanager.inhibitions = [{**now.errors.labels, "cluster": "a"}]
+        now.alertmanager.inhibitions = [Inhibited({**now.errors.labels, "cluster": "a"}, now.no_data.labels)]
         assert await now.looks() is State.PHASE
         assert now.poller.held_back.counts == {"rollback": 0, "hold": 0}
+        (said,) = now.poller.held_back.inhibited
+        assert said == "rollback (CanaryHighErrorRate fires): inhibited by CanaryBlind"
 
         now.prometheus.now, now.alertmanager.inhibitions = [], []
         assert await now.looks(3) is State.PHASE
@@ -627,7 +650,7 @@ async def test_prometheus_objects() -> None:
         now.prometheus.now = [now.complete, now.errors, now.no_data]
         assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
         assert await objections.to_step(rollout) == Waiting(Reason.HOLD, "CanaryBlind, CanaryHighErrorRate to clear")
-        now.alertmanager.inhibitions = [now.errors.labels, now.no_data.labels]
+        now.alertmanager.inhibitions = [Inhibited(one.labels, now.errors.labels) for one in (now.errors, now.no_data)]
         assert await objections.to_phase_end(rollout) is None
 
         now.prometheus.now = UNKNOWN

@@ -11,7 +11,7 @@ from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Rollback
-from canary.prometheus import Alert, Suppression
+from canary.prometheus import Alert, Inhibited, Suppression
 from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
@@ -57,7 +57,7 @@ class Nothing(HeldBack):
     """Knows of these inhibitions."""
 
     def __init__(self, *inhibited: Alert) -> None:
-        self.known = Suppression((), [one.labels for one in inhibited])
+        self.known = Suppression((), [Inhibited(one.labels, HARM.labels) for one in inhibited])
 
     async def ask(self, rollout: Rollout, window_seconds: float) -> Suppression:
         """What is known."""

@@ -11,7 +11,7 @@ from alertmanager.receiver.lead.leader import FileLeader
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
-from canary.prometheus import Alert, Silence
+from canary.prometheus import Alert, Inhibited, Silence
 from canary.prometheus.silences import Matcher
 from canary.rollout.kinds import Kind
 from tests.support.receiving.deciding import Deciding
@@ -25,17 +25,18 @@ class Known:
     def __init__(self, *silences: Silence) -> None:
         self.given, self.error, self.heartbeat = list(silences), "", False
 
-    async def inhibited(self, service: str) -> list[Mapping[str, str]]:
+    async def inhibited(self, service: str) -> list[Inhibited]:
         """Nothing is."""
         assert service == "shop"
         return []
 
-    async def keeps_back(self, service: str, alert: str) -> bool:
-        """The heartbeat, when the test says so."""
-        assert (service, alert) == ("shop", names.WATCHDOG)
+    async def kept_back_by(self, labels: Mapping[str, str]) -> str:
+        """The heartbeat, or the key, when the test says so."""
+        assert labels[names.SERVICE] == "shop"
         if self.error:
             raise RemoteError(self.error)
-        return self.heartbeat
+        kept = {names.WATCHDOG: self.heartbeat, names.PHASE_COMPLETE: True}
+        return "RackDown inhibits it" if kept[labels["alertname"]] else ""
 
     async def silences(self, since: datetime) -> list[Silence]:
         """Those that were in force since then."""
@@ -129,6 +130,16 @@ async def test_without_alertmanager_every_alert_counts() -> None:
         assert held.error == ""
 
 
+async def test_what_else_keeps_the_key_back_is_what_is_waited_for() -> None:
+    """Another team's inhibition is named; so is that nobody knows."""
+    async with Deciding.about(POLICY) as deciding:
+        known = Known()
+        held = held_back(deciding, known)
+        assert await held.keeps_key_back(deciding.rollout) == "RackDown inhibits it"
+        known.error = "Alertmanager is unreachable"
+        assert await held.keeps_key_back(deciding.rollout) == "Alertmanager is unreachable"
+
+
 @pytest.mark.parametrize(
     ("kept", "error", "state"), [(True, "", "phase"), (False, "", "holding"), (True, "away", "holding")]
 )
@@ -150,9 +161,9 @@ async def test_nothing_is_waited_for_twice() -> None:
     together = asyncio.Event()
 
     class Slow(Known):
-        async def keeps_back(self, service: str, alert: str) -> bool:
+        async def kept_back_by(self, labels: Mapping[str, str]) -> str:
             await together.wait()
-            return await super().keeps_back(service, alert)
+            return await super().kept_back_by(labels)
 
         async def silences(self, since: datetime) -> list[Silence]:
             together.set()

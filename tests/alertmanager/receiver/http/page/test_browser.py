@@ -1,11 +1,14 @@
 """The page in a real Chromium against a real rollout on a real HAProxy."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from alertmanager.receiver.http.page import render
 from alertmanager.receiver.http.page.render import home
 from tests.support.programs.chromium import Tab, chromium
 from tests.support.programs.haproxy import HAProxy
@@ -182,8 +185,36 @@ async def test_a_lost_receiver_is_said(setting: Setting, tab: Tab, tmp_path: Pat
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
 
 
+async def test_a_silent_receiver_is_said_too(tab: Tab) -> None:
+    """A connection that is open, and on which nothing is heard any more, is given up and tried again."""
+    speaks, over = asyncio.Event(), asyncio.Event()
+
+    async def live(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        if tab.requested.count(str(request.url)) > 1:
+            await speaks.wait()
+        await response.prepare(request)
+        await response.write(b"event: alive\ndata: {}\n\n")
+        await over.wait()
+        return response
+
+    async def script(_request: web.Request) -> web.Response:
+        quick = (Path(render.__file__).parent / "live.js").read_text().replace("SILENT_MS = 30000", "SILENT_MS = 500")
+        return web.Response(text=quick, content_type="text/javascript")
+
+    page = pageview.routes(lambda: home(pageview.view(), pageview.checks(), None))
+    routes = [route for route in page if route.path != "/page/live.js"]
+    async with served(*routes, web.get("/page/live.js", script), web.get("/page/live", live)) as at:
+        await tab.open(f"http://{at}/")
+        await tab.until("document.getElementById('connection').textContent.startsWith('Not live: nothing heard since')")
+        speaks.set()
+        await tab.until("document.getElementById('connection').textContent == 'Live'")
+        over.set()
+
+
 async def test_axe_finds_nothing_to_complain_about(tab: Tab) -> None:
     """Everything unfolded, by day on a phone and by night on a desktop: axe-core finds no violation, nothing is cut."""
+    cut = "[...document.querySelectorAll('#kpis .wide')].filter(one => one.scrollWidth > one.clientWidth).length"
     names = "axe.run().then(found => found.violations.map(one => `${one.id}: ${one.nodes[0].html}`))"
     async with served(*pageview.routes(lambda: home(pageview.view(), pageview.checks(), None))) as at:
         for width, height, mobile in ((390, 844, True), (1280, 900, False)):
@@ -194,6 +225,7 @@ async def test_axe_finds_nothing_to_complain_about(tab: Tab) -> None:
 
             assert await tab.value(names) == []
             assert await tab.value("document.documentElement.scrollWidth") == width
+            assert mobile or await tab.value(cut) == 0  # on a phone rows are blocks, and their heading is out of sight
 
 
 async def test_what_is_unfolded_stays_so(setting: Setting, tab: Tab) -> None:

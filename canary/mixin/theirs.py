@@ -1,0 +1,25 @@
+"""A configuration that a shop has already, to add ours to."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from canary.errors import GenerateError
+
+
+def read_theirs(path: Path) -> dict[str, Any]:
+    """What is in an `alertmanager.yml` or `prometheus.yml`.
+
+    Raises:
+        GenerateError: it cannot be read, or is no mapping of sections.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GenerateError(f"cannot be read ({error.strerror})", place=f"merge: {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise GenerateError(f"not valid YAML: {error}", place=f"merge: {path}") from error
+    if not isinstance(data, dict):
+        raise GenerateError("expected a mapping of sections such as `route:`", place=f"merge: {path}")
+    return data

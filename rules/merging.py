@@ -1,0 +1,68 @@
+"""A prometheus.yml that is there already, with our jobs, rules and Alertmanager added.
+
+Copying jobs by hand into a file whose `global` says another interval, and rules into a folder that `rule_files` may or
+may not name, is where shops with a Prometheus of their own stumbled. What is theirs is never touched: ours are known by
+their names, which begin with `kpi-canary-` and end with the service's. Doing it again renews them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from canary.errors import GenerateError
+from canary.mixin.yamltext import dump
+from canary.policy import Policy
+from rules.scrape import scrape_config
+
+Section = dict[str, Any]
+
+_SECTIONS = {"scrape_configs", "scrape_config_files", "rule_files", "alerting", "remote_write", "remote_read"}
+"""Only Prometheus' file has them; `global` is Alertmanager's too."""
+
+_PARTS = ("exporter", "verdicts", "receiver", "assignments")
+"""Whose jobs are ours. Those of the shop itself may be theirs, and then say more than ours would."""
+
+
+def is_prometheus(data: Section) -> bool:
+    """Whether a configuration is Prometheus' own, and not Alertmanager's."""
+    return not _SECTIONS.isdisjoint(data)
+
+
+def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Path]) -> str:
+    """The text of their file with our parts in it.
+
+    Args:
+        rules: the files that our rules are generated into; they are read from there, so that they need no copying.
+
+    Raises:
+        GenerateError: a section that ours are added to is no list.
+    """
+    ours = scrape_config(*policies)
+    own = {f"kpi-canary-{part}-{policy.service}" for policy in policies for part in _PARTS}
+    jobs = [job for job in _parts(theirs, "scrape_configs") if job.get("job_name") not in own]
+    there = {job.get("job_name") for job in jobs}
+    files = list(map(str, rules))
+    named = theirs.get("rule_files") or []
+    return dump(
+        {
+            **theirs,
+            "alerting": _alerting(theirs.get("alerting") or {}, ours["alerting"]["alertmanagers"]),
+            "rule_files": [*named, *(file for file in files if file not in named)],
+            "scrape_configs": [*jobs, *(job for job in ours["scrape_configs"] if job["job_name"] not in there)],
+        }
+    )
+
+
+def _alerting(theirs: Section, ours: Sequence[Section]) -> Section:
+    """Theirs, where it names any Alertmanager: which one is behind an address that is discovered cannot be known here.
+
+    `canary check` and `canary drill` say whether what ours needs arrives by theirs.
+    """
+    return theirs if theirs.get("alertmanagers") else {**theirs, "alertmanagers": list(ours)}
+
+
+def _parts(theirs: Section, section: str) -> list[Section]:
+    found = theirs.get(section) or []
+    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
+        raise GenerateError("expected a list of jobs", place=f"merge: {section}")
+    return found
