@@ -140,4 +140,6 @@ def table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) ->
         return tag("p", "None.", class_="quiet")
     head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
-    return tag("div", tag("table", tag("caption", caption, class_="quiet"), head, body), class_="wide")
+    drawn = tag("table", tag("caption", caption, class_="quiet"), head, body)
+    # On a phone it is scrolled, also by those who have a keyboard only.
+    return tag("div", drawn, class_="wide", tabindex="0", role="region", aria_label=f"Table: {caption}")
