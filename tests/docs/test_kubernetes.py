@@ -37,7 +37,7 @@ def generated(tmp_path: Path) -> dict[str, set[str]]:
 
 
 def test_the_pieces_refer_to_what_is_generated(generated: dict[str, set[str]], tmp_path: Path) -> None:
-    """Argo's analysis and Flagger's metric find their templates under the page's names, a monitor the page's Service."""
+    """Argo's analysis and Flagger's metric find their templates by the page's names, a monitor the Service."""
     pieces = [
         yaml.safe_load(block.text)
         for block in blocks_of(DOCS / "operate" / "kubernetes.md")
