@@ -47,7 +47,7 @@ def test_manifests_are_what_kubernetes_takes(kind: str) -> None:
 def test_a_monitor_selects_what_is_of_its_own_service() -> None:
     """Two shops' monitors select no Service of each other, and push aside no label of ours."""
     shop = golden.policy("minimal")
-    receiver = dataclasses.replace(shop.receiver, url="https://canary.example/services/books", ca_file=Path("ca.pem"))
+    receiver = dataclasses.replace(shop.receiver, url="https://canary.example/services/books", ca_file="ca.pem")
     books = dataclasses.replace(shop, service="books", receiver=receiver)
 
     found = [service_monitors(policy, {}) for policy in (shop, books)]
