@@ -50,6 +50,7 @@ def rows(policy: Policy) -> Iterator[Row]:
     if policy.database.log is not None:
         yield from _log(policy)
     yield from _policies()
+    yield _consistency()
     yield about("schema", names.SCHEMA_INCOMPATIBLE, exporter, names.SCHEMA_COMPATIBLE, 0, 1)
 
 
@@ -70,6 +71,19 @@ def _versions(policy: Policy) -> Iterator[Row]:
             inputs=(ratio, rows),
             quiet={"few rows": few, "another event": elsewhere},
         )
+
+
+def _consistency() -> Row:
+    """The canary's rows fit together worse than stable's."""
+    fault = {names.EVENT: "orders", names.FAULT: "childless", names.COLUMN: "payments"}
+    return Row(
+        "consistency",
+        names.ROWS_INCONSISTENT,
+        exporter(names.CONSISTENCY_BROKEN, 1, **fault),
+        exporter(names.CONSISTENCY_BROKEN, 0, **fault),
+        dynamic=ROLLOUT_LABELS | fault,
+        inputs=(names.CONSISTENCY_BROKEN,),
+    )
 
 
 def _log(policy: Policy) -> Iterator[Row]:
