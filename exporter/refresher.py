@@ -38,6 +38,7 @@ from exporter.ledger.sampling import Sampling
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.source.consistency.watch import ConsistencyWatch
 from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
 from exporter.source.routed import RoutedVersions, TaggedVersions, UnitVersions
@@ -82,6 +83,7 @@ class Refresher:
         routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
         lookups: the assignments and pairs that are in another database than the events they serve.
+        consistency: holds the rows of the rollout's versions against each other; None where nobody asks.
         journal_fault: the journal could not be read.
         clock_ahead_seconds: how far the database's clock is ahead of ours, as far as that is certain.
         since: rows are counted from here, seconds since the epoch.
@@ -96,6 +98,7 @@ class Refresher:
     threads: Threads
     files: ExactFiles | None = None
     rollout: Rollout | None = None
+    consistency: ConsistencyWatch | None = None
     journal_fault: bool = False
     clock_ahead_seconds: float = 0.0
     snapshot: Snapshot = field(init=False)
@@ -174,6 +177,8 @@ class Refresher:
             self._nothing_read()
             return
         now = self.clock.now().timestamp()
+        if self.consistency is not None:
+            self.consistency.follow(self.rollout)
         with self._faults.survived("what was read cannot be judged") as attempt:
             await self.judge.look(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self._judged_or_not(attempt)
@@ -401,6 +406,12 @@ class Refresher:
             schema_compatible=self.schema.compatible,
             errors=dict(self._faults.counts),
             unknown_versions=self._unknown_versions.shares if up else {},
+            consistency_of=self.rollout.id if self.rollout is not None else "",
+            consistency=(
+                self.consistency.found(self.rollout.id)
+                if up and self.consistency is not None and self.rollout is not None
+                else ()
+            ),
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )
