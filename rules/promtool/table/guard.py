@@ -157,7 +157,10 @@ def _signals(signals: Signals) -> Iterator[Row]:
     if signals.against_stable.enabled:
         gone = without(requests, **of_stable)
         also = {"no response times": without(durations, **of_stable)}
-        yield _blind("stable", gone, also=also, quiet={"stable has no traffic": after(gone, lambda w: w.traffic(1))})
+        unasked = {"stable has no traffic": after(gone, lambda world: world.traffic(1))}
+        # HAProxy's counters are there from the start; only that they grow says that stable is asked anything.
+        window = signals.long_window if haproxy else 0
+        yield _blind("stable", gone, also=also, quiet=unasked, window=window)
     if haproxy:
         none, one = lambda world: world.backend(servers, 0), lambda world: world.backend(servers, 1)
         yield _blind("servers", none, one, quiet=idle(none), inputs=(servers,))
