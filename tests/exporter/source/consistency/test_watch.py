@@ -25,7 +25,8 @@ _POLICY = """database:
   url: sqlite:///shop.db
   events:
     carts: {table: orders, id: cart_id, unit: visitor}
-    orders: {table: orders, unit: visitor, value: total, parent: {carts: cart_id}}
+    checkouts: {table: orders, id: cart_id, unit: visitor}
+    orders: {table: orders, unit: visitor, value: total, parent: {carts: cart_id, checkouts: cart_id}}
     payments: {table: payments, parent: {orders: order_id}, value: amount, outcome: status}
 kpis:
   payment_success_rate: {kind: success, of: payments}
@@ -56,7 +57,7 @@ class Shop:
             phase_started_at=began,
             weights=(Weight(began, 0.25),),
         )
-        events = {name: policy.database.events[name] for name in ("carts", "orders", "payments")}
+        events = {name: policy.database.events[name] for name in ("carts", "checkouts", "orders", "payments")}
         database = dataclasses.replace(policy.database, events=events)
         self.policy = dataclasses.replace(policy, database=database)
         self.watch = self.watching(self.policy)
@@ -89,7 +90,9 @@ class Shop:
         watch, rollout = watch or self.watch, rollout or self.rollout
         watch.follow(rollout)
         await watch.settled()
-        return {f"{one.event}.{one.column} {one.fault}": one for one in watch.found(rollout.id)}
+        found = watch.found(rollout.id)
+        assert len({one.key for one in found}) == len(found)  # each is one series
+        return {f"{one.event}.{one.column} {one.fault}": one for one in found}
 
 
 @pytest.fixture
