@@ -168,9 +168,20 @@ def _place(location: Location) -> str:
 def _counted(
     policy: Policy, looked: Mapping[str, NewestRows], there: Mapping[str, KnownIds], now: float, rollout: Rollout
 ) -> list[Compared]:
-    """What the rows of the rollout's two versions are like; only what was looked at in one of them."""
-    counted = ((one, _of_both(one, rollout)) for one in row_faults(policy, looked, there, now))
-    return [Compared(one.event, one.fault, one.column, counts) for one, counts in counted if counts]
+    """What the rows of the rollout's two versions are like; only what was looked at in one of them.
+
+    Where one column names rows of several events, there is one series of it: of the event that more rows lack.
+    """
+    found: dict[tuple[str, str, str], Compared] = {}
+    for fault in row_faults(policy, looked, there, now):
+        one = Compared(fault.event, fault.fault, fault.column, _of_both(fault, rollout))
+        if one.counts and (one.key not in found or _faulty(one) > _faulty(found[one.key])):
+            found[one.key] = one
+    return list(found.values())
+
+
+def _faulty(one: Compared) -> int:
+    return sum(such for such, _ in one.counts.values())
 
 
 def _of_both(fault: RowFault, rollout: Rollout) -> Counts:

@@ -15,6 +15,7 @@ from canary.policy.model import Policy
 from canary.rollout.experiments import Trial, Weights
 from canary.rollout.kinds import Kind
 from exporter.evidence.judge import Verdict
+from exporter.judge.experiments import Arm
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
@@ -203,7 +204,7 @@ async def test_a_rollout_of_the_same_versions_sets_the_share(lite: ShopData, clo
         this = rollout_of([entry_of("r-1", Kind.STARTED, trial.started_at, "ann", "", started)])
         other = {**started, "stable": "v2.0", "canary": "v3.0"}
         later = rollout_of([entry_of("r-2", Kind.STARTED, trial.started_at, "ann", "", other)])
-        arms_found = []
+        arms_found: list[Arm] = []
         for rollout in (later, this, later):  # by whom this one was not seen, in it, and after it
             refresher.rollout = rollout
             clock.advance(60)
