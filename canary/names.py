@@ -46,6 +46,10 @@ SEGMENT: Final = "segment"
 """A value of the column that a KPI's `by` names, or `other`."""
 COMPONENT: Final = "component"
 DIGEST: Final = "digest"
+FAULT: Final = "fault"
+"""In which way rows do not fit together: one of `FAULTS`."""
+COLUMN: Final = "column"
+"""Where rows do not: a column of the event, or the event of which rows should have come."""
 OTHER: Final = "other"
 """Label value that takes what would make a label unbounded."""
 
@@ -56,6 +60,9 @@ KPI_FINDINGS: Final = (
     "slower",
 )  # fmt: skip
 """What stands behind a KPI's verdict: why what looks like harm only holds, and that the canary is slower."""
+FAULTS: Final = ("orphan", "childless", "amount", "empty")
+"""Rows that name a parent that is not there, have none of what should come of them (an order its payment), have another
+amount than that together, or leave a column empty."""
 ACTIONS: Final = ("rollback", "advance", "hold", "stop", "none")
 """`stop` ends an experiment; the others are about the rollout."""
 GATES: Final = ("none", "manual", "url")
@@ -174,6 +181,9 @@ VERSION_ROWS: Final = "canary_exporter_version_rows"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
+CONSISTENCY_ROWS: Final = "canary_consistency_rows"
+CONSISTENCY_FAULTY_ROWS: Final = "canary_consistency_faulty_rows"
+CONSISTENCY_BROKEN: Final = "canary_consistency_broken"
 EXPERIMENT_RELATIVE_CHANGE: Final = "canary_experiment_relative_change"
 EXPERIMENT_RELATIVE_CHANGE_LOWER: Final = "canary_experiment_relative_change_lower"
 EXPERIMENT_RELATIVE_CHANGE_UPPER: Final = "canary_experiment_relative_change_upper"
@@ -305,6 +315,9 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     LOG_REQUESTS_TOTAL: (VERSION, ENDPOINT, STATUS),
     LOG_REQUEST_DURATION_SECONDS: (VERSION, ENDPOINT),
     VERSION_ROWS: (EVENT,),
+    CONSISTENCY_ROWS: (ROLLOUT, EVENT, FAULT, COLUMN, VERSION),
+    CONSISTENCY_FAULTY_ROWS: (ROLLOUT, EVENT, FAULT, COLUMN, VERSION),
+    CONSISTENCY_BROKEN: (ROLLOUT, EVENT, FAULT, COLUMN),
     EXPERIMENT_RELATIVE_CHANGE: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_LOWER: (EXPERIMENT, VARIANT, KPI),
     EXPERIMENT_RELATIVE_CHANGE_UPPER: (EXPERIMENT, VARIANT, KPI),
@@ -384,6 +397,7 @@ LOG_LAGS: Final = "CanaryRequestLogLags"
 REPLICA_LAG: Final = "CanaryReplicaLag"
 POLICY_MISMATCH: Final = "CanaryPolicyMismatch"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
+ROWS_INCONSISTENT: Final = "CanaryRowsInconsistent"
 ROLLBACK_NOT_CONVERGED: Final = "CanaryRollbackNotConverged"
 ROLLED_BACK: Final = "CanaryRolledBack"
 SERVER_UNHEALTHY: Final = "CanaryServerUnhealthy"
@@ -410,7 +424,7 @@ ALERTS: Final = frozenset(
         ELEVATED_ERROR_RATE, SLOW_RESPONSE, SLOW_QUERIES, VERY_SLOW_QUERIES,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
         ASSIGNMENTS_UNKNOWN, LOG_LAGS, REPLICA_LAG,
-        POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
+        POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROWS_INCONSISTENT, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
         RELEASE_UNFINISHED, SUPPRESSED, DRIFT, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
         EXPERIMENT_MISMATCH, EXPERIMENT_BLIND,
@@ -454,6 +468,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     LOG_LAGS: ("infrastructure", "Age of the router's log"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
+    ROWS_INCONSISTENT: ("infrastructure", "Rows that do not fit together"),
     EXPORTER_DOWN: ("guard", "Freshness"),
     RECEIVER_DOWN: ("guard", "Heartbeat"),
     DRIFT: ("business", "What the last releases add up to"),

@@ -167,10 +167,12 @@ def _merged_files(policies: Sequence[Policy], merge: Sequence[Path], rules: Sequ
 def _own_manifests(policy: Policy, labels: Mapping[str, str], *, inline: bool) -> Files:
     from alertmanager.config.kubernetes import alertmanager_config_resource
     from canary.mixin.yamltext import dump
+    from rules.monitors import service_monitors
     from rules.targets import analysis_template, metadata, metric_templates, prometheus_rule
 
     files = {
         "prometheusrule.yaml": dump(prometheus_rule(policy, labels, inline=inline)),
+        "servicemonitors.yaml": "---\n".join(dump(monitor) for monitor in service_monitors(policy, labels)),
         "alertmanagerconfig.yaml": dump(alertmanager_config_resource(policy, metadata(policy, "", labels))),
         "argo-analysistemplate.yaml": dump(analysis_template(policy)),
         "flagger-metrictemplates.yaml": "---\n".join(dump(template) for template in metric_templates(policy)),

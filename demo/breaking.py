@@ -47,7 +47,8 @@ def find(folder: Path | None) -> Path:
         raise ProcessError(
             f"no kept demo runs in {folder or tempfile.gettempdir()}",
             place="canary demo break",
-            remedy="start one in another terminal with `canary demo --keep` and wait until it says what can be broken",
+            remedy="start one in another terminal with `canary demo --keep` and wait until it says what can be broken;"
+            " of one that was started with --directory, say the same --directory here",
         )
     return max(running, key=lambda path: path.stat().st_mtime).parent
 

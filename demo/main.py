@@ -70,6 +70,7 @@ async def _stay(stack: Stack, clock: Clock, screen: Screen) -> None:
     screen.say(f"  policy        {stack.policy_file}")
     try:
         # Other customers than those of the story, who have all been here.
+        screen.say("A canary for you to break is being prepared; this takes up to a minute or two.")
         async with crowd(stack, clock, stack.settings.seed + 1):
             await _another_canary(stack, clock, screen)
             shops = {role: stack.places.url(role) for role in ("stable", "canary")}

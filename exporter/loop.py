@@ -35,6 +35,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.publish.statefile import StateFile
 from exporter.publish.update import Tell, Update
 from exporter.refresher import Refresher
+from exporter.source.consistency.watch import ConsistencyWatch
 from exporter.source.database import Patience
 from exporter.source.sources import Sources
 from exporter.source.watch.clock import database_clock
@@ -163,7 +164,10 @@ class Loop:
         if remembered is not None:
             counters.values.update(remembered.values)
         files = ExactFiles(path.with_name(f"{path.stem}-evidence"), policy.service)
-        refresher = self.refresher = Refresher(policy, sources, self.clock, counters, since, self.threads, files)
+        consistency = ConsistencyWatch(policy, Sources.of(policy, Patience.LIVE), self.clock, self.threads)
+        refresher = self.refresher = Refresher(
+            policy, sources, self.clock, counters, since, self.threads, files, consistency=consistency
+        )
         if not self._snapshot.counters:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
         tell(self._update(refresher, self._published(policy), None))
@@ -173,6 +177,7 @@ class Loop:
         finally:
             state.write(since, counters.values)
             await refresher.close()
+            await consistency.close()
             await sources.close()
 
     async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile, tell: Tell) -> None:

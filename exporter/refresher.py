@@ -15,7 +15,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from canary.errors import DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError
+from canary.errors import DatabaseSchemaError, DatabaseSourceError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.logs import Log
 from canary.policy.kpis import events_of
 from canary.policy.model import Policy
@@ -38,6 +38,7 @@ from exporter.ledger.sampling import Sampling
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.source.consistency.watch import ConsistencyWatch
 from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
 from exporter.source.routed import RoutedVersions, TaggedVersions, UnitVersions
@@ -64,7 +65,11 @@ _PROGRESS_SECONDS = 5
 _FILL_SHARE = 0.9
 """Part of the time between two refreshes that may go into counting the past; the rest is for scrapes."""
 _RETRY_SECONDS = 5
-"""How long an event that could not be read is left alone, so that waiting for it does not delay the others."""
+"""How long an event, a table that is looked up in, and with them a source that is away, is left alone after it could
+not be read. An attempt may take as long as connecting may, for which everybody waits; so the pause begins with the
+attempt's end, and nothing else is asked of such a source in it."""
+_HERE: tuple[float, DatabaseSourceError | None] = -math.inf, None
+"""Of a source that is not away."""
 
 
 @dataclass
@@ -78,6 +83,7 @@ class Refresher:
         routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
         lookups: the assignments and pairs that are in another database than the events they serve.
+        consistency: holds the rows of the rollout's versions against each other; None where nobody asks.
         journal_fault: the journal could not be read.
         clock_ahead_seconds: how far the database's clock is ahead of ours, as far as that is certain.
         since: rows are counted from here, seconds since the epoch.
@@ -92,10 +98,13 @@ class Refresher:
     threads: Threads
     files: ExactFiles | None = None
     rollout: Rollout | None = None
+    consistency: ConsistencyWatch | None = None
     journal_fault: bool = False
     clock_ahead_seconds: float = 0.0
     snapshot: Snapshot = field(init=False)
     feeds: list[Feed] = field(init=False)
+    _away: dict[str | None, tuple[float, DatabaseSourceError]] = field(init=False, default_factory=dict)
+    """By source, until when nothing is asked of it, and why."""
 
     def __post_init__(self) -> None:
         """Begin knowing nothing."""
@@ -112,7 +121,7 @@ class Refresher:
         ]
         for feed in self.feeds:
             feed.odd.report = self._faults.odd
-        watches = [SchemaWatch(policy_at(policy, name), session) for name, session in sources.sessions.items()]
+        watches = {name: SchemaWatch(policy_at(policy, name), session) for name, session in sources.sessions.items()}
         self.schema = SchemaWatches(watches)
         self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
         self.snapshot = Snapshot(policy.service, counters=self.counters.in_units())
@@ -168,6 +177,8 @@ class Refresher:
             self._nothing_read()
             return
         now = self.clock.now().timestamp()
+        if self.consistency is not None:
+            self.consistency.follow(self.rollout)
         with self._faults.survived("what was read cannot be judged") as attempt:
             await self.judge.look(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self._judged_or_not(attempt)
@@ -240,9 +251,16 @@ class Refresher:
     async def _look_up(self, now: float) -> None:
         """Read what is new of what is looked up in memory; the events of what cannot be read count as unread too."""
         for table in self.lookups.all:
+            until, away = self._away.get(table.source, _HERE)
+            if away is not None and now < until:
+                table.unread(away)
+            if now < max(until, table.retry_at):
+                continue
             forgotten = table.forgotten
-            with self._faults.survived("what rows are looked up in cannot be read", table=table.place):
+            with self._faults.survived("what rows are looked up in cannot be read", table=table.place) as attempt:
                 await table.look(now)
+            if attempt.error is not None:
+                table.retry_at = self._retry_at(table.source, attempt.error)
             if table.forgotten and not forgotten:
                 self._log.warn(
                     "of what rows are looked up in, the oldest is forgotten", table=table.place, rows=MOST_ROWS
@@ -271,7 +289,7 @@ class Refresher:
             self._schema_at = now
             before = self.schema.problems
             with self._faults.survived("the schema cannot be looked at"):
-                await self.schema.look()
+                await self.schema.look({source for source, (until, _) in self._away.items() if now < until})
             if self.schema.problems != before:
                 self._log.warn("schema changed", problems="; ".join(self.schema.problems) or "none any more")
         main = self.sources.sessions.get(None)
@@ -294,16 +312,27 @@ class Refresher:
 
     async def _attempt(self, feed: Feed, now: float) -> None:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
-        if now < feed.retry_at:
+        until, away = self._away.get(feed.stream.source, _HERE)
+        if away is not None and now < until:
+            feed.fault = away
+        if now < max(until, feed.retry_at):
             return
         lag = self._lag if self._lag is not None and self._lag < _LONGEST_LAG_SECONDS else 0.0
         with self._faults.survived("an event cannot be read", event=feed.stream.name) as attempt:
             await feed.refresh(now, lag)
         feed.fault = attempt.error
         if feed.fault is not None:
-            feed.retry_at = now + _RETRY_SECONDS
+            feed.retry_at = self._retry_at(feed.stream.source, feed.fault)
         if isinstance(feed.fault, DatabaseSchemaError):
             self._schema_at = float("-inf")
+
+    def _retry_at(self, source: str | None, error: Exception) -> float:
+        """When to try again after a fault; where the source itself is away, nothing of it is tried before."""
+        until = self.clock.now().timestamp() + _RETRY_SECONDS
+        # A table that is looked up in names itself, and is none of its readers' sources.
+        if isinstance(error, DatabaseSourceError) and error.place not in {table.place for table in self.lookups.all}:
+            self._away[source] = until, error
+        return until
 
     async def _fill(self, feeds: Sequence[Feed], now: float, until: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
@@ -377,6 +406,12 @@ class Refresher:
             schema_compatible=self.schema.compatible,
             errors=dict(self._faults.counts),
             unknown_versions=self._unknown_versions.shares if up else {},
+            consistency_of=self.rollout.id if self.rollout is not None else "",
+            consistency=(
+                self.consistency.found(self.rollout.id)
+                if up and self.consistency is not None and self.rollout is not None
+                else ()
+            ),
             corrections=dict(self.counters.corrections),
             reconciled=dict(self.reconciler.mended),
         )

@@ -17,6 +17,7 @@ from simulation.life import LIFE
 from simulation.network import Network
 from simulation.plans import PLAN
 from simulation.stories.story import ACTS, SERVICE, Event
+from simulation.stories.watchers import WATCH
 
 if TYPE_CHECKING:
     from simulation.hosts import Host
@@ -61,6 +62,11 @@ class Faults:
         if event.kind in (PLAN, LIFE):
             self._run((self._world.planners if event.kind == PLAN else self._world.life).do(event))
             return
+        if event.kind == WATCH:
+            self._run(self._world.watching.do(event))
+            if event.place == "exporter":
+                self._later(event.seconds, self._world.watching.end)
+            return
         self._begin(event)
         self._disturb()
         if event.seconds:
@@ -69,6 +75,7 @@ class Faults:
     def heal(self) -> None:
         """Everything works from now on."""
         self._healed = True
+        self._world.watching.end()
         for task in list(self._tasks):
             task.cancel()
         self._active.clear()

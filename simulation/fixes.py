@@ -235,6 +235,24 @@ FIXES = (
         "        return self.covers(alert.labels)",
     ),
     Revert(
+        "watch: a heartbeat that is silenced is missing",
+        f"{_DECIDE}/alerts/silences.py",
+        "                self._watchdog.excuse()",
+        "                pass",
+    ),
+    Revert(
+        "watch: testers are let in to nothing",
+        f"{_ACT}/splits.py",
+        "        testers_alone=alone,",
+        "        testers_alone=False,",
+    ),
+    Revert(
+        "watch: a rollout begins under another policy",
+        f"{_DECIDE}/policywatch.py",
+        "            if others:",
+        "            if False:",
+    ),
+    Revert(
         "life: a pipeline is told of a promotion before it",
         "canaryctl/cli/rollout/wait.py",
         '    "promoted": frozenset({"promoted", "finishing", "finished"}),',

@@ -13,6 +13,7 @@ from simulation.plans import PLAN, with_plans
 from simulation.stories.outages import with_outage
 from simulation.stories.slots import with_slots
 from simulation.stories.story import ACTS, FAULTS, Story, draw
+from simulation.stories.watchers import WATCH, with_watchers
 from simulation.world import Outcome, simulate
 
 # A story of a dozen events is short after some dozen attempts; what is left then is what it takes.
@@ -24,12 +25,17 @@ _OVERLAYS: tuple[Callable[[Story], Story], ...] = (with_plans, with_life)
 _SLOTS_EVERY = 5
 # Neither of three nor of five.
 _OUTAGE_EVERY = 16
+# Neither of two, nor of three, nor of five: shops of all kinds have them.
+_WATCHERS_EVERY = 7
 
 
 def story_of(seed: int) -> Story:
     """What happens in a seed's world: of three, one is as drawn, two have more people; of five, one has slots."""
     story = draw(seed)
-    story = _OVERLAYS[seed % 3](story) if seed % 3 < len(_OVERLAYS) else story
+    if seed % _WATCHERS_EVERY == 0:
+        story = with_watchers(story)
+    elif seed % 3 < len(_OVERLAYS):
+        story = _OVERLAYS[seed % 3](story)
     story = story if seed % _SLOTS_EVERY else with_slots(story)
     return story if seed % _OUTAGE_EVERY else with_outage(story)
 
@@ -80,7 +86,7 @@ class Summary:
 
     def never(self) -> list[str]:
         """Kinds of event that were never drawn: what is not tried is not known."""
-        return [kind for kind in (*FAULTS, *ACTS, LIFE, PLAN) if not self.faults[kind]]
+        return [kind for kind in (*FAULTS, *ACTS, LIFE, PLAN, WATCH) if not self.faults[kind]]
 
     def lines(self) -> Iterator[str]:
         """For people."""

@@ -30,11 +30,13 @@ from simulation.life import LIFE, Life
 from simulation.network import Network
 from simulation.plans import Planners, broken
 from simulation.stories.story import CANARY, SERVICE, STABLE, STRESS_SECONDS, Story
+from simulation.stories.watchers import WATCH
 from simulation.surroundings.fleet import Fleet
 from simulation.surroundings.monitoring import Monitoring
 from simulation.surroundings.operators import Operators
 from simulation.surroundings.shop import Shop
 from simulation.truth import Truth
+from simulation.watching import Watching
 
 # After the last fault: a new lead, a look at everything, repetitions of what was lost.
 _HEAL_SECONDS = 50.0
@@ -171,6 +173,10 @@ class World:
         self.life = Life(
             self.truth, self.checks, self.hosts, self.monitoring, self.operators, Random(f"lives {story.seed}")
         )
+        self.watching = Watching(
+            self.truth, self.checks, self.monitoring, self.operators, Random(f"watching {story.seed}")
+        )
+        self.monitoring.policies = any(event.kind == WATCH for event in story.events)
         self.faults = Faults(self, network)
         self._wire(network)
 
@@ -202,6 +208,7 @@ class World:
         before = self.truth.newest
         self.checks.written(entry, before)
         self.life.written(entry, before)
+        self.watching.written(entry, before)
         for promise, what in broken(entry, before, self._around.policy):
             self.checks.fail(promise, what)
         if entry.decides and not isinstance(entry, Held | RollbackDecided):
@@ -283,6 +290,7 @@ class World:
             self.shop.pass_time(asyncio.get_running_loop().time())
             self.checks.look()
             self.life.look()
+            self.watching.look()
             while self.operators.told:
                 self.tell(self.operators.told.pop(0))
 

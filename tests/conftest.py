@@ -1,7 +1,12 @@
 """What holds for all tests."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from canary.policy import Policy, load_policy
 
 # An example's first run pays for what is made once in a process, and on a loaded machine any run may take long.
 settings.register_profile("patient", deadline=None)
@@ -24,3 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_short(item: pytest.Item) -> bool:
     marker = item.get_closest_marker("timeout")
     return marker is None or marker.args[0] < _LONG_SECONDS
+
+
+@pytest.fixture
+def write_policy(tmp_path: Path) -> Callable[[str], Policy]:
+    """Makes the policy of service `shop` with these further lines."""
+
+    def write(text: str = "") -> Policy:
+        path = tmp_path / "canary.yaml"
+        path.write_text(f"service: shop\n{text}", encoding="utf-8")
+        return load_policy(path)
+
+    return write

@@ -13,6 +13,7 @@ a transaction. That costs a round trip or two a statement, which the direct way 
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -30,6 +31,18 @@ POOLED_OPTIONS: Mapping[str, Any] = {
 
 _MARK = "kpi_canary.pool_probe"
 """A setting that means nothing to anybody; one that is left behind in a shared server connection does no harm."""
+_ROOM = """
+SELECT min(most)::int AS most, min(most - taken)::int AS free FROM (VALUES
+  (current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+     - coalesce(current_setting('reserved_connections', true), '0')::int,
+   (SELECT count(datid) FROM pg_stat_activity)),
+  ((SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
+   (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database())),
+  ((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
+   (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user))
+) AS limits (most, taken) WHERE most >= 0
+"""
+"""The server's limit, without what it keeps for administrators, the database's and the role's (-1: it has none)."""
 _LOOKS = 3
 """A pooler hands out first the server connection that came back last; another client may be quicker, but not always."""
 
@@ -68,6 +81,30 @@ async def pooling(address: DriverAddress, timeout_seconds: float) -> Pooling:
                 if await _shared(first, second):
                     return Pooling.TRANSACTION
     return Pooling.SESSION
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A server's connections.
+
+    Attributes:
+        most: how many there may be, for this user in this database.
+        free: how many more there may be now.
+    """
+
+    most: int
+    free: int
+
+
+async def room(address: DriverAddress, timeout_seconds: float) -> Room:
+    """How many connections the server has for us, whoever took some of them.
+
+    Raises:
+        DatabaseUnavailableError: nobody answers, or the connection is refused.
+    """
+    async with _connected(address, timeout_seconds) as connection:
+        row = await connection.fetchrow(_ROOM)
+    return Room(row["most"], row["free"])
 
 
 async def _direct(connection: Any) -> bool:

@@ -164,7 +164,8 @@ class Pm2Process(_Managed):
         return ProcessState.STOPPED if statuses <= {"stopped", "errored"} else ProcessState.RUNNING
 
     def _start_argv(self) -> Sequence[str]:
-        return ("pm2", "start", self._section.name)
+        # Not `start`: for a name that pm2 does not know it runs the file or the command of that name, such as our own.
+        return ("pm2", "restart", self._section.name)
 
     def _stop_argv(self) -> Sequence[str]:
         return ("pm2", "stop", self._section.name)

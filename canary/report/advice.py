@@ -13,6 +13,9 @@ _SLOW = (
 _PAYMENTS = (
     "Payments: compare the failure codes of both versions in the payment log; ask the gateway whether it had trouble."
 )
+_ROWS = (
+    "Rows: see what the canary writes otherwise than stable, and repair the rows that it wrote (`canary check --data`)."
+)
 _DATABASE = "Database: check its health and connection limits; roll back schema changes that the canary brought."
 _MEMORY = "Memory: compare the canary's memory over time with stable's; a steady rise is a leak."
 _FUNNEL = "Business: walk from visit to order on the canary as a customer would, on a phone too; compare step by step."
@@ -39,6 +42,7 @@ _BY_ALERT = {
     names.PAYMENT_SUCCESS_DEGRADED: _PAYMENTS,
     names.DATABASE_CONNECTION_FAILURES: _DATABASE,
     names.SCHEMA_INCOMPATIBLE: _DATABASE,
+    names.ROWS_INCONSISTENT: _ROWS,
     names.REPLICA_LAG: _DATABASE,
     names.HIGH_MEMORY: _MEMORY,
     names.CONVERSION_DEGRADED: _FUNNEL,

@@ -74,6 +74,17 @@ def _review(review: Review) -> dict[str, object]:
         "technical": {
             one.name: {"unit": one.unit, "stable": one.stable, "canary": one.canary} for one in review.technical
         },
+        "rows": [
+            {
+                "event": one.event,
+                "fault": one.fault,
+                "column": one.column,
+                "stable": one.stable,
+                "canary": one.canary,
+                "broken": one.broken,
+            }
+            for one in review.rows
+        ],
         "money": [
             {
                 "currency": one.currency,

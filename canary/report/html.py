@@ -97,6 +97,11 @@ def _reviewed(report: Report) -> Iterable[Markup]:
         yield tag("h2", "Errors, response times, machines")
         rows = [text.technical_cells(one) for one in review.technical]
         yield table("By version, from the shop's own series", text.TECHNICAL_TITLES, rows)
+    if review.rows:
+        yield tag("h2", text.ROWS_TITLE)
+        yield tag("p", text.rows_looked_at(review.rows))
+        if faulty := text.faulty(review.rows):
+            yield table("From the order database, while both versions had customers", text.ROWS_TITLES, faulty)
     if review.opinions:
         yield tag("h2", "Second opinion")
         rows = [text.opinion_cells(one) for one in review.opinions]
@@ -140,4 +145,6 @@ def table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) ->
         return tag("p", "None.", class_="quiet")
     head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
-    return tag("div", tag("table", tag("caption", caption, class_="quiet"), head, body), class_="wide")
+    drawn = tag("table", tag("caption", caption, class_="quiet"), head, body)
+    # On a phone it is scrolled, also by those who have a keyboard only.
+    return tag("div", drawn, class_="wide", tabindex="0", role="region", aria_label=f"Table: {caption}")

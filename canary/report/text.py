@@ -1,11 +1,12 @@
 """Numbers and moments as a report writes them, in every format the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from canary.report.facts import KpiStory, Report
 from canary.report.review.money import Band, Money
 from canary.report.review.opinion import Opinion
+from canary.report.review.rows import RowShare
 from canary.report.review.technical import Measured
 from canary.rollout.entries import Advanced, Entry
 from canary.rollout.plan.planentries import Amended
@@ -16,6 +17,8 @@ from canary.verdicts import no_unit, verdict_words
 KPI_TITLES = ("KPI", "Stable", "Canary", "Canary's units", "Change", "Band", "Verdict", "Harmed, estimated")
 
 TECHNICAL_TITLES = ("Over the whole rollout", "Stable", "Canary")
+ROWS_TITLE = "Whether both versions' rows fit together"
+ROWS_TITLES = ("Largest share at any look", "Stable", "Canary", "")
 DRIFT_TITLE = "What the last releases add up to"
 OPINION_TITLES = ("Who", "Would have rolled back", "Why")
 
@@ -90,6 +93,26 @@ def exposure(report: Report) -> str:
 def technical_cells(one: Measured) -> tuple[str, ...]:
     """One technical quantity's row below `TECHNICAL_TITLES`."""
     return one.name, _technical(one.stable, one.unit), _technical(one.canary, one.unit)
+
+
+def faulty(rows: Sequence[RowShare]) -> list[tuple[str, ...]]:
+    """Rows below `ROWS_TITLES`, of the kinds of which there were any."""
+    return [
+        (
+            f"{one.event}, {one.column}: {one.fault}",
+            _technical(one.stable, "ratio"),
+            _technical(one.canary, "ratio"),
+            "more than chance explains" if one.broken else "",
+        )
+        for one in rows
+        if one.stable or one.canary
+    ]
+
+
+def rows_looked_at(rows: Sequence[RowShare]) -> str:
+    """How many kinds of fault were looked for, and what that came to, in one sentence."""
+    found = len(faulty(rows))
+    return f"Looked for in {len(rows)} ways, found in {found or 'none'} of them."
 
 
 def opinion_cells(one: Opinion) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from canary import names
 from canary.testing.clock import EPOCH
 from canary.testing.http import Answer, Parameters
 from canary.timing.times import to_text
@@ -153,7 +154,11 @@ class MemoryPrometheus:
         }
 
     def _query(self, expression: str) -> Iterator[dict[str, object]]:
-        """The one question about the past that is asked: which rollback alerts of a rollout have fired."""
+        """The questions that decide: which rollback alerts of a rollout have fired, and which policies are in use."""
+        if names.POLICY_INFO in expression:
+            for one in self.series(names.POLICY_INFO):
+                yield {"metric": dict(one.labels), "value": [self._time(), str(one.value)]}
+            return
         asked = _FIRED.search(expression)
         if asked is None:
             return

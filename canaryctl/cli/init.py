@@ -29,7 +29,7 @@ from canaryctl.init.platform import platforms
 from canaryctl.init.showing import Rows, show_draft, show_rows
 from canaryctl.init.stamp import stamp
 from canaryctl.init.starter import ROUTERS, SCHEMA_FILE, SCHEMA_LINE, Start, starter
-from canaryctl.init.zone import guess_zone, server_zones
+from canaryctl.init.zone import guess_zone, is_zone, server_zones
 from canaryctl.output import writing
 from exporter.source.database import OrderDatabase, Patience
 from exporter.source.session import order_session
@@ -40,7 +40,16 @@ _SHOWN_ROWS = 3
 _MOMENT = 1
 """The column of a sampled row that says when it came to be."""
 
+_ANOTHER = "; --timezone says another"
+
 _SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job="shop" (empty: it has none yet)'
+
+
+def _a_zone(_context: click.Context | None, _option: click.Parameter | None, name: str | None) -> str | None:
+    """A zone's name as it is; here, as a fault of the policy it would be one of a file that nobody has seen."""
+    if name is not None and not is_zone(name):
+        raise click.BadParameter(f"no time zone {name!r}; write one such as Europe/Berlin")
+    return name
 
 
 @click.command()
@@ -55,7 +64,11 @@ _SELECTOR = 'Label matchers of the shop\'s own series in Prometheus, such as job
     "--platform", type=click.Choice(sorted(platforms())), help="The shop's platform; found by its tables otherwise."
 )
 @click.option("--prefix", help="What stands before the names of the platform's tables, such as wp_.")
-@click.option("--timezone", help="Zone of the shop's times, such as Europe/Berlin, where its settings do not say it.")
+@click.option(
+    "--timezone",
+    callback=_a_zone,
+    help="Zone of the shop's times, such as Europe/Berlin, where its settings do not say it.",
+)
 @click.option("--selector", help="Label matchers of the shop's own series in Prometheus, such as 'job=\"shop\"'.")
 @click.option(
     "--output",
@@ -142,7 +155,7 @@ def _zone(
     if given is not None:
         return given, "as --timezone says"
     if known is not None:
-        return known, "the platform keeps them so"
+        return known, f"the platform keeps them so{_ANOTHER}"
 
     async def newest(zone: str) -> float | None:
         rows = await _newest(_policy_of(starter(replace(start, timezone=zone)), output)[0])
@@ -150,8 +163,9 @@ def _zone(
 
     guess = asyncio.run(guess_zone(newest, servers, datetime.now(UTC).timestamp()))
     if not (asking and guess.needed):
-        return guess.zone, guess.why
-    zone = _prompt(f"Time zone of the shop's times ({guess.zone}: {guess.why})", guess.zone)
+        return guess.zone, f"{guess.why}{_ANOTHER}"
+    question = f"Time zone of the shop's times ({guess.zone}: {guess.why})"
+    zone = str(click.prompt(question, guess.zone, err=True, value_proc=lambda said: _a_zone(None, None, said)))
     return zone, guess.why if zone == guess.zone else "as was said"
 
 

@@ -19,7 +19,7 @@ Rows = dict[str, list[list[Any]]]
 def show_draft(console: Console, found: Draft, zone: str) -> None:
     """The mapping with sampled rows by version, or the platform with its notes; the zone of times without one."""
     _show_mapping(console, found)
-    console.print(Text(f"Times without a zone are read in {zone}; --timezone says another."))
+    console.print(Text(f"Times without a zone are read in {zone}."))
 
 
 def _show_mapping(console: Console, found: Draft) -> None:

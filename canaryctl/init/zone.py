@@ -55,10 +55,11 @@ async def server_zones(session: Session) -> list[str]:
         found = [str(name) for (name,) in await session.rows(sa.text(question))]
     except DatabaseError:
         return []
-    return [name for name in dict.fromkeys(found) if _is_zone(name)]
+    return [name for name in dict.fromkeys(found) if is_zone(name)]
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether a zone is called so."""
     try:
         ZoneInfo(name)
     except (ValueError, KeyError, OSError):  # which of them depends on how it is no zone's name

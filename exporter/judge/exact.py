@@ -150,10 +150,11 @@ class ExactHalf:
         self.replayed |= test.next_look + LOOK_SECONDS <= as_of
         while test.next_look <= as_of:
             moment = test.next_look
-            if test.budget(weights, moment) >= 1:  # what no look needs to know is counted with the next that does
+            budget = test.budget(weights, moment)
+            if budget >= 1:  # what no look needs to know is counted with the next that does
                 test.count(steps.between(before, moment), weights)
                 before = moment
-            test.look(weights, moment)
+            test.look(weights, moment, budget)
 
     def _begin_phases(self, timeline: Timeline, as_of: float) -> None:
         for segment in timeline.segments:

@@ -62,6 +62,7 @@ class JudgedExperiments:
         self.read: frozenset[str] | None = None
         self.rollout: Rollout | None = None
         self._judgements: dict[tuple[str, str], JudgedRollout] = {}
+        self._released: dict[tuple[str, str], Rollout] = {}
 
     @property
     def since(self) -> float | None:
@@ -110,16 +111,21 @@ class JudgedExperiments:
         blind: Mapping[str, str],
     ) -> Arm:
         policy = arm_policy(only_read(self._policy, self.read), experiment)
-        compared = _as_rollout(trial, experiment, variant, self.rollout)
+        by_version, rollout = told_by_version(experiment), self.rollout
+        pair = _told(experiment, experiment.control), _told(experiment, variant)
+        if by_version and rollout is not None and (rollout.stable, rollout.canary) == pair:
+            self._released[pair] = rollout
+        compared = _as_rollout(trial, pair, variant, experiment, self._released.get(pair) if by_version else None)
         key = (trial.name, variant)
         judgement = self._judgements.get(key)
         if judgement is None or judgement.rollout != compared.id:
-            judgement = self._judgements[key] = JudgedRollout.of(
-                policy, compared, by_variant=not told_by_version(experiment)
-            )
+            judgement = self._judgements[key] = JudgedRollout.of(policy, compared, by_variant=not by_version)
         if trial.stopped_at is not None:
             as_of = min(as_of, trial.stopped_at.timestamp())
         evidence = judgement.look(joined, versions, compared, as_of, blind)
+        if by_version and rollout is not None and pair not in self._released:
+            # Releases of other versions move these customers, so that nobody knows which share is right.
+            evidence = replace(evidence, mismatch=None)
         return Arm(
             experiment=trial.name,
             variant=variant,
@@ -151,17 +157,25 @@ def arm_policy(policy: Policy, experiment: Experiment) -> Policy:
     )
 
 
-def _as_rollout(trial: Trial, experiment: Experiment, variant: str, rollout: Rollout | None) -> Rollout:
-    """The comparison of a treatment with its control, in the judge's words."""
+def _told(experiment: Experiment, variant: str) -> str:
+    """By which word a row says that its customer had this variant."""
+    version = experiment.variants[variant].version
+    return version if told_by_version(experiment) and version is not None else variant
 
-    def told(name: str) -> str:
-        version = experiment.variants[name].version
-        return version if told_by_version(experiment) and version is not None else name
 
-    stable, canary = told(experiment.control), told(variant)
+def _as_rollout(
+    trial: Trial, pair: tuple[str, str], variant: str, experiment: Experiment, rollout: Rollout | None
+) -> Rollout:
+    """The comparison of a treatment with its control, in the judge's words.
+
+    Args:
+        pair: control and treatment, as rows tell them.
+        rollout: the newest that has released them, whose share stays in force when it is over; None without.
+    """
+    stable, canary = pair
     weights = tuple(Weight(one.since, one.share(variant, experiment.control)) for one in trial.weights)
     followed = ""
-    if rollout is not None and told_by_version(experiment) and (rollout.stable, rollout.canary) == (stable, canary):
+    if rollout is not None:
         weights = (Weight(trial.started_at, 0.0), *rollout.weights)
         followed = rollout.id
     return Rollout(

@@ -6,7 +6,8 @@ newest. What is read again takes the place of what was there: a row that comes l
 is known at the next look, and one that is there twice is one.
 
 While they cannot be read, nobody's version is told: their events then count as unread, are known again from where they
-stopped, and no row is counted as unknown because of an hour in which a database was down.
+stopped, and no row is counted as unknown because of an hour in which a database was down. So it is while such a
+database is left alone between two attempts (`exporter.refresher`).
 
 The memory is bounded: of more rows than fit, the oldest are forgotten, and their customers have no version.
 """
@@ -62,27 +63,26 @@ class Lookup:
     Attributes:
         place: the policy's key.
         forgotten: whether some did not fit.
+        retry_at: it is left alone until then.
     """
 
     def __init__(
         self, policy: Policy, source: str | None, place: str, sources: Sources, most: int, report: Report
     ) -> None:
-        self.forgotten = False
-        self.place = place
+        self.place, self.source = place, source
+        self.forgotten, self.retry_at = False, -math.inf
         self._most = most
         self._lateness_seconds = policy.database.lateness
         session = sources.sessions[source]
         dialect = Dialect(session.dialect_name)
         (stream,) = streams_of(policy, dialect)
-        odd = OddValues(place, report)
-        self._reader = StreamReader(stream, session, Zone(policy.database.timezone, dialect), odd, lambda *_: None)
+        zone, odd = Zone(policy.database.timezone, dialect), OddValues(place, report)
+        self._reader = StreamReader(stream, session, zone, odd, lambda *_: None)
         self._fault: DatabaseError | None = DatabaseSourceError("it was not read yet", place=place)
         self._settled: _Held = {}
         self._recent: _Held = {}
-        self._rows = 0
+        self._rows, self._first_hour, self._span_hours = 0, 0, _FIRST_HOURS
         self._next_hour: int | None = None
-        self._span_hours = _FIRST_HOURS
-        self._first_hour = 0
         self._looked_at = self._whole_at = -math.inf
         self._recent_from = 0
         """First bucket of which the rows are recent: what is settled ends before it."""
@@ -96,11 +96,14 @@ class Lookup:
         try:
             await self._reader.read(lambda: self._look(now))
         except Exception as error:
-            # Whatever it is, what was read before it is not what the table says now.
-            what, remedy = (error.what, error.remedy) if isinstance(error, DatabaseError) else (reason(error), "")
-            self._fault = DatabaseSourceError(what, place=self.place, remedy=remedy)
+            self.unread(error)
             raise
         self._fault = None
+
+    def unread(self, error: Exception) -> None:
+        """Nothing is told until the next look: whatever went wrong, what was read before is not what it says now."""
+        what, remedy = (error.what, error.remedy) if isinstance(error, DatabaseError) else (reason(error), "")
+        self._fault = DatabaseSourceError(what, place=self.place, remedy=remedy)
 
     def known(self, key: Any, moment: float) -> str | None:
         """What is said of a customer at *moment*: last before it, or else first within the lateness after it.
@@ -110,12 +113,9 @@ class Lookup:
         """
         if self._fault is not None:
             raise self._fault
-        if key is None:
-            return None
-        number = id_number(key)
-        given: _Given = [*self._settled.get(number, ()), *self._recent.get(number, ())]
-        at = bisect_right(given, moment, key=_time)
-        if at:
+        number = id_number(key) if key is not None else None
+        given: _Given = [*self._settled.get(number, ()), *self._recent.get(number, ())] if number is not None else []
+        if at := bisect_right(given, moment, key=_time):
             _, last = given[bisect_left(given, given[at - 1][0], key=_time)]  # of several at once the first
             if last:
                 return last

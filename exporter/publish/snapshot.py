@@ -13,6 +13,7 @@ from exporter.judge.experiments import Arm
 from exporter.judge.values import KpiValue
 from exporter.ledger.unknown import UnknownShare
 from exporter.publish.counters import Series
+from exporter.source.consistency.watch import Compared
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Snapshot:
         backfill_ratio: how much of the past is counted, 0 to 1.
         sample_ratio: the part of the customers who are judged, 1 for all.
         schema_compatible: None before the first look.
+        consistency_of: the id of the rollout that `consistency` is about.
+        consistency: by kind of fault, how many rows of each version do not fit together.
         unknown_versions: by event, the share of the rows that no version is known of, and of how many.
     """
 
@@ -58,5 +61,7 @@ class Snapshot:
     schema_compatible: bool | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
     unknown_versions: Mapping[str, UnknownShare] = field(default_factory=dict)
+    consistency_of: str = ""
+    consistency: Sequence[Compared] = ()
     corrections: Mapping[str, int] = field(default_factory=dict)
     reconciled: Mapping[str, int] = field(default_factory=dict)

@@ -116,6 +116,16 @@ local words = import '../lib/words.libsonnet';
       max: 1,
       limits: [panels.limit(l.unknown_version_ratio.value, colours.bad)],
     }),
+    panels.timeseries({
+      title: 'Rows that do not fit together',
+      description: "Of each version's newest rows the share that is at fault, while a rollout runs: orphans name a row that is not there, childless ones have no payment, amounts differ from what was paid, empty ones lack a column. More of them on the canary than chance explains hold the rollout.",
+      empty: 'No rollout runs, or every row fits',
+      size: [24, 7],
+      queries: [machine.faultyRows],
+      unit: 'percentunit',
+      min: 0,
+      max: 1,
+    }),
     panels.stat({
       title: 'Order database readable',
       description: 'Whether the exporter can read the order database.',

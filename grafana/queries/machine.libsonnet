@@ -37,6 +37,9 @@ function(config)
     processFiles:: variant.one(function(made) made.processFiles),
     replicaLag:: query.range('max(' + select.own('replica_lag_seconds') + ')', 'behind the primary'),
     unknownVersions:: query.range('max by (event) (' + select.own('unknown_version_ratio') + ')', '{{event}}'),
+    faultyRows::
+      local rows(metric) = 'max by (event, column, fault, version) (' + select.rollout(metric) + ')';
+      query.range(rows('consistency_faulty_rows') + ' / ' + rows('consistency_rows') + ' > 0', '{{version}}: {{event}}, {{column}} ({{fault}})'),
     logAge:: query.range('max(' + select.own('log_line_age_seconds') + ')', 'behind the log'),
     logLines:: [
       query.range('sum by (service) (rate(' + select.own(pair[0]) + '[$__rate_interval]))', pair[1])

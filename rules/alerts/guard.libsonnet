@@ -319,6 +319,29 @@ function(config, series, build)
     description: "A mapped table or column is missing or has another type while {{ $labels.canary }} runs next to {{ $labels.stable }}; the exporter's log and landing page say which.",
   });
 
+  // Which of many faults it is, is a label that the rollout does not have: so the fault is the side that has the labels.
+  local fault(metric) = 'max by (rollout, event, fault, column) (' + own(metric) + ')';
+  local of_fault(role) =
+    local labels = [n.ROLLOUT, n.EVENT, n.FAULT, n.COLUMN, role];
+    local matchers = [label + '=%q' for label in labels[:4] + [n.VERSION]];
+    std.join(' of ', [
+      build.shown('sum(' + p.own(config, metric, matchers) + ')', 'humanize', labels)
+      for metric in [n.CONSISTENCY_FAULTY_ROWS, n.CONSISTENCY_ROWS]
+    ]);
+  local consistency = build.alert(n.ROWS_INCONSISTENT, {
+    expr: p.lines([
+      p.block(fault(n.CONSISTENCY_BROKEN) + ' == 1'),
+      '* on (rollout) group_left (service, stable, canary, version)',
+      running,
+    ]),
+    severity: 'critical',
+    action: 'hold',
+    summary: "Rows of canary {{ $labels.canary }} do not fit together: {{ $labels.event }}, {{ $labels.column }} ({{ $labels.fault }})",
+    description: 'Of the newest {{ $labels.event }}, ' + of_fault('canary') + ' of {{ $labels.canary }} and ' + of_fault('stable')
+                 + ' of {{ $labels.stable }} are at fault ({{ $labels.fault }}: {{ $labels.column }}), more than chance explains. '
+                 + 'Traffic is frozen at its current weight until this clears.',
+  });
+
   // What goes by another policy than the rollout judges or alerts by limits that nobody has agreed to for it. A moment is
   // given for a policy that is being taken over by one after the other. The rules know their own digest, so that an
   // alert that is written out needs no recorded series.
@@ -345,4 +368,4 @@ function(config, series, build)
     other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])
     + (if config.digest == '' then [] else other_policy('rules', info('receiver', [p.equals(n.DIGEST, config.digest)])));
 
-  std.flattenArrays(evidence + signals) + mismatch + unknown + log + replica + schema + policy
+  std.flattenArrays(evidence + signals) + mismatch + unknown + log + replica + schema + consistency + policy

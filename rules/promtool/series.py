@@ -47,8 +47,8 @@ class Series:
                 values[self.begin :] = [STALE, *[None] * (self.count - self.begin - 1)]
 
     def counter(self, total: float, window: float) -> Values:
-        """A counter that grows by *total* within a window."""
-        return counter(total, max(1, round(window / self.step)), self.count)
+        """A counter that grows by *total* within a window, evenly."""
+        return counter(total * self.step / window, self.count)
 
     def miss(self, index: int) -> None:
         """No target can be scraped at *index*."""

@@ -21,11 +21,9 @@ def nothing(count: int) -> Values:
     return [None] * count
 
 
-def counter(total: float, steps: int, count: int) -> Values:
-    """A counter that grows by exactly *total* in any *steps* steps: whole numbers stay whole."""
-    if not float(total).is_integer():
-        return [index * (total / steps) for index in range(count)]
-    return [float(index // steps * total + index % steps * int(total) // steps) for index in range(count)]
+def counter(growth: float, count: int) -> Values:
+    """A counter that grows by the same in each step, so that it does not matter which of them a window holds."""
+    return [index * growth for index in range(count)]
 
 
 def reset_at(values: Sequence[Value], index: int) -> Values:

@@ -109,6 +109,11 @@ class World(Shop):
         for event in (*self.policy.database.events, "of_no_kpi"):
             self.exporter(names.UNKNOWN_VERSION_RATIO, 0, event=event)
             self.exporter(names.VERSION_ROWS, 1000, event=event)
+        fault = {names.EVENT: "orders", names.FAULT: "childless", names.COLUMN: "payments"}
+        self.exporter(names.CONSISTENCY_BROKEN, 0, **fault)
+        for version, faulty, rows in ((STABLE, 3, 900), (CANARY, 12, 40)):
+            self.exporter(names.CONSISTENCY_FAULTY_ROWS, faulty, **fault, version=version)
+            self.exporter(names.CONSISTENCY_ROWS, rows, **fault, version=version)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)
         if self.policy.database.log is not None:

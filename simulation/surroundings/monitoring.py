@@ -14,6 +14,7 @@ from typing import Any
 from alertmanager.receiver.gauges import Snapshot
 from canary import names
 from canary.policy.model import Policy
+from canary.policy.pinning.digest import digest
 from canary.testing.alertmanager import Inhibition, Labels, MemoryAlertmanager, Route
 from canary.testing.clock import EPOCH
 from canary.testing.http import Answer, Parameters
@@ -32,6 +33,8 @@ INTERVAL_SECONDS = 5.0
 # group's interval, and the watchdog's timeout overlooks two heartbeats.
 _ERROR_LIMIT = 0.1
 _BLIND_SECONDS = 15.0
+MISMATCH_SECONDS = 15.0
+"""How long two policies may differ before the alert fires, in proportion."""
 _GROUP_INTERVAL_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 20.0
 # Alertmanager gives a webhook as long as its group's interval, tries again a little later each time, and drops it when
@@ -112,6 +115,19 @@ def _blind(prometheus: MemoryPrometheus) -> Iterator[Mapping[str, str]]:
         yield from _running(prometheus).values()
 
 
+def _mismatch(prometheus: MemoryPrometheus) -> Iterator[Mapping[str, str]]:
+    by = {
+        component: {
+            one.labels[names.DIGEST]
+            for one in prometheus.series(names.POLICY_INFO)
+            if one.labels[names.COMPONENT] == component
+        }
+        for component in ("exporter", "receiver")
+    }
+    if by["exporter"] and by["receiver"] and not by["exporter"] & by["receiver"]:
+        yield from _running(prometheus).values()
+
+
 def _complete(*, manual: bool) -> Callable[[MemoryPrometheus], Iterator[Mapping[str, str]]]:
     def found(prometheus: MemoryPrometheus) -> Iterator[Mapping[str, str]]:
         running = _running(prometheus)
@@ -156,6 +172,7 @@ def rules(*, dry_run: bool) -> list[Rule]:
         Rule("CanaryHighErrorRate", rollback, _errors),
         Rule("CanaryConversionDegraded", rollback, _degraded),
         Rule(names.BLIND_ALERT, {names.ACTION: "hold", names.REASON: "exporter"}, _blind, _BLIND_SECONDS),
+        Rule(names.POLICY_MISMATCH, {names.ACTION: "hold"}, _mismatch, MISMATCH_SECONDS),
         Rule(names.PHASE_COMPLETE, {names.ACTION: "advance"}, _complete(manual=False)),
         Rule(names.PHASE_COMPLETE, {names.ACTION: "none", names.GATE: "manual"}, _complete(manual=True)),
     ]
@@ -199,6 +216,8 @@ class Monitoring:
         wrong: Prometheus answers nonsense.
         empty: Prometheus has lost its rules.
         unscraped: targets that cannot be scraped.
+        policies: exporter and receivers publish by which policy they go; only where nobody edits it meanwhile.
+        old_policy: the exporter goes by another one.
         drops, delays, repeats, truncates: Alertmanagers that do so.
     """
 
@@ -209,6 +228,8 @@ class Monitoring:
         }
         self.wrong = self.empty = self.away = False
         self.unscraped: set[str] = set()
+        self.policies = self.old_policy = False
+        self._digest = digest(policy)
         self.drops: set[str] = set()
         self.delays: set[str] = set()
         self.repeats: set[str] = set()
@@ -234,8 +255,10 @@ class Monitoring:
             receiver = host.receiver
             up = receiver is not None and host.machine.alive and not host.machine.paused
             up = up and host.name not in self.unscraped
-            self.prometheus.scrape(host.name, shown(receiver.snapshot()) if up and receiver is not None else None)
-        self.prometheus.scrape("exporter", None if "exporter" in self.unscraped else self._shop.judged())
+            samples = [] if receiver is None else [*shown(receiver.snapshot()), *self._policy("receiver", self._digest)]
+            self.prometheus.scrape(host.name, samples if up else None)
+        judged = [*self._shop.judged(), *self._policy("exporter", "old" if self.old_policy else self._digest)]
+        self.prometheus.scrape("exporter", None if "exporter" in self.unscraped else judged)
         self.prometheus.scrape("shop", None if "shop" in self.unscraped else self._shop.technical())
         if self.empty:
             self.prometheus.active.clear()
@@ -249,6 +272,10 @@ class Monitoring:
                 self._truth.complete_at[rollout, int(labels[names.PHASE])] = _now()
         for alertmanager in self.alertmanagers.values():
             alertmanager.take(firing)
+
+    def _policy(self, component: str, used: str) -> Iterator[Sample]:
+        if self.policies:
+            yield names.POLICY_INFO, {names.SERVICE: SERVICE, names.COMPONENT: component, names.DIGEST: used}, 1.0
 
     def restart(self) -> None:
         """Prometheus forgets what targets have shown."""

@@ -8,6 +8,7 @@ import yaml
 
 from canary.policy import load_policy
 from canaryctl.generated import files_of
+from rules.monitors import service_monitors
 from tests.support.documents.pages import DOCS, Page, blocks_of
 
 
@@ -35,14 +36,19 @@ def generated(tmp_path: Path) -> dict[str, set[str]]:
     return names
 
 
-def test_the_pieces_refer_to_templates_that_are_generated(generated: dict[str, set[str]]) -> None:
-    """Argo's analysis and Flagger's metric find their templates under the names that the page has."""
-    pieces = [yaml.safe_load(block.text) for block in blocks_of(DOCS / "kubernetes.md") if block.language == "yaml"]
+def test_the_pieces_refer_to_what_is_generated(generated: dict[str, set[str]], tmp_path: Path) -> None:
+    """Argo's analysis and Flagger's metric find their templates by the page's names, a monitor the Service."""
+    pieces = [
+        yaml.safe_load(block.text)
+        for block in blocks_of(DOCS / "kubernetes.md")
+        if block.language == "yaml"
+    ]
     argo, flagger = (next(named(piece) for piece in pieces if key in piece) for key in ("strategy", "analysis"))
-    [monitor] = [piece for piece in pieces if piece.get("kind") == "ServiceMonitor"]
+    [in_front] = [piece for piece in pieces if piece.get("kind") == "Service"]
 
     assert argo
     assert argo <= generated["AnalysisTemplate"]
     assert flagger
     assert flagger <= generated["MetricTemplate"]
-    assert all(endpoint["honorLabels"] for endpoint in monitor["spec"]["endpoints"])
+    monitors = service_monitors(load_policy(tmp_path / "canary.yaml"), {})
+    assert in_front["metadata"]["labels"] in [one["spec"]["selector"]["matchLabels"] for one in monitors]

@@ -42,9 +42,11 @@ _HARMLESS = (
 )
 
 # A bound worked out from square roots, a quantile that is interpolated, or a difference of shares or of counts that
-# rates extrapolate, never equals its limit: `>` and `>=` are the same.
+# rates extrapolate, never equals its limit: `>` and `>=` are the same. Nor does the number of requests from which on a
+# quantile is known: it is no multiple of a window's scrapes, and a case that has just enough has a grain more.
 _NEVER_EQUAL = re.compile(
     r"(ratio_lower_increase|:mean)\w+\{[^}]*\}\s+>|>(?= on \(rollout(, endpoint)?\)\n)|abs\([^>]*\) >|> 0\)\s+>="
+    r'|>=(?= on \(rollout(?:(?!limit=)[^<>])*limit="quantile_minimum_requests")'
 )
 
 # Between the clauses of an alert, one for each window of the ladder.

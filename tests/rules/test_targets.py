@@ -16,6 +16,7 @@ from canary.policy.servers import PrometheusServer
 from canaryctl.cli.generate import command
 from canaryctl.generated import files_of, remote_files
 from rules.generate import rule_groups
+from rules.monitors import service_monitors
 from rules.targets import analysis_template, judged, metadata, metric_templates, slug, verdict_query
 from scripts import golden
 from tests.support.documents.crds import faults
@@ -34,12 +35,31 @@ def test_manifests_are_what_kubernetes_takes(kind: str) -> None:
 
     assert {manifest["kind"] for manifest in manifests} == {
         "PrometheusRule",
+        "ServiceMonitor",
         "AlertmanagerConfig",
         "AnalysisTemplate",
         "MetricTemplate",
         "ConfigMap",
     }
     assert [fault for manifest in manifests for fault in faults(manifest)] == []
+
+
+def test_a_monitor_selects_what_is_of_its_own_service() -> None:
+    """Two shops' monitors select no Service of each other, and push aside no label of ours."""
+    shop = golden.policy("minimal")
+    receiver = dataclasses.replace(shop.receiver, url="https://canary.example/services/books", ca_file="ca.pem")
+    books = dataclasses.replace(shop, service="books", receiver=receiver)
+
+    found = [service_monitors(policy, {}) for policy in (shop, books)]
+
+    selected = [tuple(one["spec"]["selector"]["matchLabels"].items()) for monitors in found for one in monitors]
+    endpoints = [endpoint for monitors in found for one in monitors for endpoint in one["spec"]["endpoints"]]
+    assert len(set(selected)) == len(selected)
+    assert all(endpoint["honorLabels"] for endpoint in endpoints)
+    assert [endpoint["params"] for endpoint in found[1][0]["spec"]["endpoints"]] == [{"service": ["books"]}] * 2
+    assert endpoints[-1] | {"path": "/services/books/metrics", "scheme": "https"} == endpoints[-1]
+    assert endpoints[-1]["tlsConfig"]["serverName"] == "canary.example"
+    assert not [fault for monitors in found for one in monitors for fault in faults(one)]
 
 
 @pytest.mark.parametrize("service", ["Book_Shop.2", "s" * 64, "shop+", "1"])
@@ -58,6 +78,9 @@ def test_any_service_gives_names_that_kubernetes_takes(service: str) -> None:
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "exprs"), "up", "rules[0].exprs: is no field"),
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expr"), None, "rules[0].expr: is missing"),
         ("PrometheusRule", ("spec", "groups", 0, "interval"), 5, "interval: expected text"),
+        ("ServiceMonitor", ("spec", "selector"), None, "spec.selector: is missing"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "honour_labels"), True, "endpoints[0].honour_labels: is no field"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "params", "service"), "shop", "params.service: expected a list"),
         ("PrometheusRule", ("spec", "groups", 0, "interval"), "5 s", "interval: expected 0|"),
         ("PrometheusRule", ("spec", "groups", 1, "name"), "canary-bookshop", "groups: two items are the same"),
         ("AlertmanagerConfig", ("spec", "route", "routes", 0, "groupBy"), "alertname", "groupBy: expected a list"),

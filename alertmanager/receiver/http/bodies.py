@@ -27,7 +27,8 @@ _ROLLOUT = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
 _SEEN = rf"^(none/0|{_ROLLOUT}/[0-9]{{1,15}})$"
 _KEY = r"[A-Za-z0-9_.:-]{1,64}"
 
-Text = Annotated[str, Field(max_length=TEXT_CHARACTERS), AfterValidator(clean)]
+# Blanks are no reason: where one is needed, they would pass for it.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=TEXT_CHARACTERS), AfterValidator(clean)]
 Required = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TEXT_CHARACTERS), AfterValidator(clean)
 ]

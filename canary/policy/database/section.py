@@ -181,6 +181,20 @@ class Replica:
 
 
 @section
+class Consistency:
+    """How the rows of stable and canary are held against each other while a rollout runs."""
+
+    enabled: bool = True
+    """Without it, only `canary check --data` compares them."""
+    interval: Annotated[float, lasting(10, 86400)] = 120
+    """How often they are looked at."""
+    rows: Annotated[int, Field(ge=100, le=100_000)] = 5_000
+    """So many of the newest rows of each event are read at each look, none from before the rollout."""
+    ignore: tuple[Text, ...] = ()
+    """What the canary does otherwise on purpose, as `EVENT.COLUMN` of the alert: `orders.cart_id`."""
+
+
+@section
 class RequiredColumns:
     """Columns that both versions need although no KPI reads them."""
 
@@ -239,6 +253,8 @@ class Database:
     """Time zone of times stored without one."""
     replica: Replica | None = None
     """Say `{}` or more when the URL names a read replica."""
+    consistency: Consistency = Consistency()
+    """Whether orders without payment, amounts that differ, rows of nothing and empty columns are counted by version."""
     required: tuple[RequiredColumns, ...] = ()
     """Tables and columns that must stay during a rollout, besides the mapped ones."""
     max_currencies: Annotated[int, Field(ge=0, le=1000)] = 10

@@ -30,6 +30,7 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
         {
             "url", "url_file", "url_env", "password_file", "password_env", "sources", "log",
             "since", "refresh", "reconcile", "statement_timeout", "max_currencies",
+            "consistency",
         }
     ),
     "signals": frozenset(
@@ -40,7 +41,8 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
     ),
     "evidence": frozenset({"drift"}),
 }  # fmt: skip
-"""Keys of deciding sections that only say where something is, how it is asked, or of what people are notified. All
+"""Keys of deciding sections that only say where something is, how it is asked, or of what people are notified; and
+`consistency`, which can never do more than hold and which a running rollout may need to be told to ignore. All
 others decide, those that are added later too: a digest that covers too much is noticed, one that covers too little is
 not."""
 

@@ -209,6 +209,12 @@ class Journal:
             await connection.execute(JOURNAL.insert().values(service=self._service, previous=nowhere, **blank))
             await point.rollback()
 
+    async def services(self) -> frozenset[str]:
+        """Whose entries are in this database; JournalError when it cannot be read."""
+        async with self._connection() as connection:
+            chains = await connection.execute(sa.select(JOURNAL.c.service).distinct())
+        return frozenset(chain.partition("/")[0] for chain in chains.scalars())
+
     async def position(self) -> int:
         """Position of the service's newest entry, 0 when there is none.
 

@@ -20,9 +20,12 @@ from canary.policy.database.section import Event
 from canary.policy.reading.document import Document, Location
 from canary.timing.clock import Clock
 from canary.units import format_duration, format_ratio
-from canaryctl.check.shop.consistency import KnownIds, known_ids, worse_versions
+from canaryctl.check.shop.consistency import worse_versions
 from canaryctl.check.shop.floors import near_floors
-from canaryctl.check.shop.newest import (
+from canaryctl.check.shop.plans import expensive
+from exporter.source.columns.values import id_number
+from exporter.source.consistency.faults import KnownIds, known_ids
+from exporter.source.consistency.newest import (
     FARTHEST_ZONE_SECONDS,
     FIRST_PARENT,
     ID,
@@ -34,8 +37,6 @@ from canaryctl.check.shop.newest import (
     newest_rows,
     shown,
 )
-from canaryctl.check.shop.plans import expensive
-from exporter.source.columns.values import id_number
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.mapping import parents_of

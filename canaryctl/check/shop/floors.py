@@ -10,7 +10,7 @@ from canary.finding import Finding, warning
 from canary.policy import Policy
 from canary.policy.kpis import Success
 from canary.units import format_ratio
-from canaryctl.check.shop.newest import NewestRows
+from exporter.source.consistency.newest import NewestRows
 from exporter.study.rates import near_floor
 
 _FEW_FINAL = 60

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from canary.errors import RefusedError
 from canary.policy import Policy, load_policy
 from canary.rollout.passport import Passport
 from canary.timing.times import from_text
@@ -67,11 +68,25 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
         entries = [entry for entry in entries if entry["kind"] not in _BOOKKEEPING]
     if output_format == "json":
         print_json(entries)
+        return
+    if not entries:
+        _say_that_there_is_none(rollout)
     elif rollout or everything:
         _show(("row", "time", "rollout", "what", "by", "why"), map(_details, entries), zone)
         _passports(entries, zone)
     else:
         _show(("rollout", "versions", "began", "lasted", "outcome", "by", "why", "notes"), _rollouts(entries), zone)
+
+
+def _say_that_there_is_none(rollout: str | None) -> None:
+    """An empty table would not say whether nothing was decided, or another id is meant.
+
+    Raises:
+        RefusedError: there is no such rollout.
+    """
+    if rollout and rollout != "latest":
+        raise RefusedError(f"there is no rollout {plain(rollout)}", remedy="`canary history` shows all")
+    click.echo("no rollout has been started yet; `canary start` begins one")
 
 
 def _show(titles: Sequence[str], rows: Iterator[Sequence[str]], zone: str) -> None:

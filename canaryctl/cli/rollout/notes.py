@@ -46,6 +46,7 @@ def note(config_file: str, output_format: str, text: str, rollout: str, category
         print_json(entry)
     else:
         click.echo(f"rollout {entry['rollout']}: recorded")
+        click.echo("next: it stands in `canary history`, on the page, and in what `canary report` writes")
 
 
 @click.command("freeze")
@@ -74,6 +75,8 @@ def freeze(config_file: str, output_format: str, until: Any, lift: bool, reason:
     else:
         said = "freeze lifted" if lift else f"frozen until {moment(entry['data']['until'], seconds=False)}"
         click.echo(in_zone(said, policy.receiver.timezone))
+        then = "what waited goes on by itself" if lift else "`canary freeze --lift` ends it before"
+        click.echo(f"next: {then}; `canary status` says where everything stands")
 
 
 async def _send(policy: Policy, path: str, body: dict[str, Any]) -> dict[str, Any]:

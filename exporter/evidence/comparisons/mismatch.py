@@ -83,18 +83,14 @@ class MismatchTest:
         )
 
 
-_UNBOUNDED = {-np.inf: 0.0, np.inf: np.inf}
-"""Canary entries under a shift without bound on that side."""
-
-
 def _share_change(shift: Floats, expected: Floats) -> Floats:
-    """What a log-odds shift does to the canary's expected share, as a relative change."""
-    at = [
-        np.interp(value, GRID.effects, row)
-        if np.isfinite(value)
-        else (0.0 if value < 0 else np.inf if value > 0 else np.nan)
-        for value, row in zip(shift, expected, strict=True)
-    ]
+    """What a log-odds shift does to the canary's expected share, as a relative change; -1 and inf without bound."""
+    known = np.where(np.isfinite(shift), shift, 0.0)
+    left = np.clip(np.searchsorted(GRID.effects, known, side="right") - 1, 0, GRID.effects.size - 2)
+    rows = np.arange(len(shift))
+    below, above = expected[rows, left], expected[rows, left + 1]
+    slope = (above - below) / (GRID.effects[left + 1] - GRID.effects[left])
+    at = np.where(np.isfinite(shift), below + slope * (known - GRID.effects[left]), np.maximum(shift, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        change: Floats = np.asarray(at) / expected[:, GRID.null] - 1.0
+        change: Floats = at / expected[:, GRID.null] - 1.0
     return change

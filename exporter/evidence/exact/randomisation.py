@@ -119,12 +119,15 @@ class Randomisation:
         spent = self.plan.spent(planned, waited, by_information=self.parameters.by_information)
         return int(np.floor(self.parameters.alpha * spent * self.redraw.draws)) - self.used
 
-    def look(self, weights: Sequence[tuple[float, float]], now: float) -> None:
-        """Remove the most extreme draws, when a look is due; whatever is known has been counted before."""
+    def look(self, weights: Sequence[tuple[float, float]], now: float, budget: int | None = None) -> None:
+        """Remove the most extreme draws, when a look is due; whatever is known has been counted before.
+
+        *budget* is that of this moment, where it has been asked for already.
+        """
         if now < self.next_look:
             return
         self.next_look += LOOK_SECONDS * (np.floor((now - self.next_look) / LOOK_SECONDS) + 1.0)
-        budget = self.budget(weights, now)
+        budget = self.budget(weights, now) if budget is None else budget
         if budget < 1:
             return
         extremity = self.extremity()

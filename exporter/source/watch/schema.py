@@ -6,7 +6,7 @@ looked at directly: tables and columns that the policy maps or lists as required
 wider number) and must not change its family.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from canary.errors import DatabaseError
@@ -75,17 +75,20 @@ class SchemaWatch:
 class SchemaWatches:
     """The schema watch of each source, as one."""
 
-    def __init__(self, watches: Sequence[SchemaWatch]) -> None:
-        self._watches = tuple(watches)
+    def __init__(self, watches: Mapping[str | None, SchemaWatch]) -> None:
+        self._by_source = dict(watches)
+        self._watches = tuple(watches.values())
 
-    async def look(self) -> None:
-        """Look again at all of them.
+    async def look(self, away: Container[str | None] = ()) -> None:
+        """Look again at all of them, but for the sources that are *away*, which would keep the others waiting.
 
         Raises:
             DatabaseError: one could not be asked; the others were.
         """
         fault: DatabaseError | None = None
-        for watch in self._watches:
+        for source, watch in self._by_source.items():
+            if source in away:
+                continue
             try:
                 await watch.look()
             except DatabaseError as error:

@@ -6,7 +6,7 @@ from functools import partial
 from canary import names
 from canary.mixin.limits import confidence_z, quantile_requests
 from canary.policy import Policy
-from rules.promtool.row import NEAR, Change, Row, after
+from rules.promtool.row import NEAR, Change, Row, after, at_least
 from rules.promtool.shop import ENDPOINT, STABLE
 from rules.promtool.table.technical import NEARER
 from rules.promtool.table.traffic import (
@@ -73,17 +73,17 @@ class _Comparison:
         )
         factor, difference = self._limits.error_rate_factor, self._limits.error_rate_difference
         often = min(0.1, 2 * difference / (factor - 1) or 0.01) if factor > 1 else 0.01
-        few, enough = (self._failing(number, number, many) for number in (minimum - 1, minimum))
+        few, enough = (self._failing(number, number, many) for number in (minimum - 1, at_least(minimum)))
         also = {
             "as much more": near(0, 1 + NEAR),
             "just proven": proven(many, 1 + NEAR),
             "just enough requests": enough,
-            "just enough requests to stable": proven(minimum, 1 + NEARER),
+            "just enough requests to stable": proven(at_least(minimum), 1 + NEARER),
         }
         quiet = {
             "not as much more": near(0, 1 - NEAR),
             "not proven": proven(many, 1 - NEAR),
-            "not proven by just enough requests to stable": proven(minimum, 1 - NEARER),
+            "not proven by just enough requests to stable": proven(at_least(minimum), 1 - NEARER),
             "few requests to stable": self._failing(some, some, minimum - 1),
         } | ({"stable fails there as often": self._failing_there} if self._endpoint else {})
         scene, beyond, limit = f"against stable, errors{self._where}", near(often, 1 + NEAR), near(often, 1 - NEAR)
@@ -126,8 +126,8 @@ class _Comparison:
         near = self._response_time
         also = {
             "as much longer": near(short, 1),
-            "just enough requests": after(stable(long, many), too_slow(long, enough)),
-            "just enough requests to stable": after(stable(long, known), too_slow(long, some)),
+            "just enough requests": after(stable(long, many), too_slow(long, at_least(enough))),
+            "just enough requests to stable": after(stable(long, at_least(known)), too_slow(long, some)),
         }
         quiet = {
             "not as much longer": near(short, -1),

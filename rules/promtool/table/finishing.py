@@ -6,7 +6,7 @@ from functools import partial
 
 from canary import names
 from canary.policy import Policy
-from rules.promtool.row import NEAR, Change, Row, about, receiver
+from rules.promtool.row import NEAR, Change, Row, about, at_least, at_most, receiver
 from rules.promtool.shop import CANARY, ENDPOINT, matching
 from rules.promtool.table.traffic import MARGIN, durations_metric
 from rules.promtool.world import ROLLOUT, ROLLOUT_LABELS, World
@@ -47,6 +47,7 @@ def _frozen(value: float, cause: str) -> Change:
 def _servers(policy: Policy) -> Iterator[Row]:
     signals = policy.signals
     window, minimum = signals.window, signals.minimum_requests
+    enough = at_least(minimum)
     total, errors, slow = _PLENTY * minimum, signals.warning.error_rate, signals.warning.response_time
     row = partial(Row, window=window, state="finishing", dynamic=_FINISHING)
     counted = "haproxy_server_http_responses_total" if signals.preset == "haproxy" else signals.requests
@@ -54,11 +55,11 @@ def _servers(policy: Policy) -> Iterator[Row]:
         "a server with errors",
         names.SERVER_UNHEALTHY,
         partial(_requests, total=total, failed=total * errors * (1 + NEAR)),
-        partial(_requests, total=total, failed=total * errors),
+        partial(_requests, total=total, failed=at_most(total * errors)),
         partial(_requests, total=minimum - 1, failed=minimum - 1),
         match={names.SCOPE: "errors"},
         inputs=(counted,),
-        also={"just enough requests": partial(_requests, total=minimum, failed=minimum)},
+        also={"just enough requests": partial(_requests, total=enough, failed=enough)},
     )
     fast, some = (0.949, 0.951), partial(_slow, total=total, failed=0.0)
     yield row(
@@ -70,7 +71,7 @@ def _servers(policy: Policy) -> Iterator[Row]:
         match={names.SCOPE: "response_time"},
         inputs=(counted, _durations(policy)),
         also={
-            "just enough requests": partial(_slow, limit=slow, quick=0.2, total=minimum, failed=0.0),
+            "just enough requests": partial(_slow, limit=slow, quick=0.2, total=enough, failed=0.0),
             "slower than the last bucket": partial(_slow, limit=slow, quick=0.8, total=total, failed=0.0, last=slow),
         },
         histogram=True,

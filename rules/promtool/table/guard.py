@@ -50,6 +50,7 @@ def rows(policy: Policy) -> Iterator[Row]:
     if policy.database.log is not None:
         yield from _log(policy)
     yield from _policies()
+    yield _consistency()
     yield about("schema", names.SCHEMA_INCOMPATIBLE, exporter, names.SCHEMA_COMPATIBLE, 0, 1)
 
 
@@ -70,6 +71,19 @@ def _versions(policy: Policy) -> Iterator[Row]:
             inputs=(ratio, rows),
             quiet={"few rows": few, "another event": elsewhere},
         )
+
+
+def _consistency() -> Row:
+    """The canary's rows fit together worse than stable's."""
+    fault = {names.EVENT: "orders", names.FAULT: "childless", names.COLUMN: "payments"}
+    return Row(
+        "consistency",
+        names.ROWS_INCONSISTENT,
+        exporter(names.CONSISTENCY_BROKEN, 1, **fault),
+        exporter(names.CONSISTENCY_BROKEN, 0, **fault),
+        dynamic=ROLLOUT_LABELS | fault,
+        inputs=(names.CONSISTENCY_BROKEN,),
+    )
 
 
 def _log(policy: Policy) -> Iterator[Row]:
@@ -143,7 +157,10 @@ def _signals(signals: Signals) -> Iterator[Row]:
     if signals.against_stable.enabled:
         gone = without(requests, **of_stable)
         also = {"no response times": without(durations, **of_stable)}
-        yield _blind("stable", gone, also=also, quiet={"stable has no traffic": after(gone, lambda w: w.traffic(1))})
+        unasked = {"stable has no traffic": after(gone, lambda world: world.traffic(1))}
+        # HAProxy's counters are there from the start; only that they grow says that stable is asked anything.
+        window = signals.long_window if haproxy else 0
+        yield _blind("stable", gone, also=also, quiet=unasked, window=window)
     if haproxy:
         none, one = lambda world: world.backend(servers, 0), lambda world: world.backend(servers, 1)
         yield _blind("servers", none, one, quiet=idle(none), inputs=(servers,))

@@ -6,7 +6,7 @@ from functools import partial
 from canary import names
 from canary.policy import Policy
 from canary.policy.kpis import Conversion, Kpi, Mean
-from rules.promtool.row import NEAR, Change, Row, after, nothing
+from rules.promtool.row import NEAR, WINDOW_STEPS, Change, Row, after, nothing
 from rules.promtool.shop import CANARY
 from rules.promtool.table.traffic import BEHIND, aged, queried_row, share_row, slow_row, too_young, tries_rows
 from rules.promtool.world import World
@@ -38,10 +38,14 @@ def rows(policy: Policy) -> Iterator[Row]:
 
 
 def _is_exact(ratio: float, window: float) -> bool:
-    """Whether Prometheus' rate() gives this ratio exactly; it multiplies the increase by the window's inverse."""
-    return (
-        round(ratio * window, 9) * (1 / window) == ratio and 1 - round((1 - ratio) * window, 9) * (1 / window) == ratio
-    )
+    """Whether rate() gives this ratio exactly, in Prometheus 2 and, from one step less of the window, in 3."""
+
+    def rates(share: float) -> Iterator[float]:
+        increase = round(share * window, 9)
+        for steps in (WINDOW_STEPS, WINDOW_STEPS - 1):
+            yield increase * steps / WINDOW_STEPS * (WINDOW_STEPS / steps / window)
+
+    return all(rate == ratio for rate in rates(ratio)) and all(1 - rate == ratio for rate in rates(1 - ratio))
 
 
 def _used(policy: Policy, what: str, limit: float, *inputs: str) -> Row:

@@ -8,7 +8,7 @@ from canary import names
 from canary.mixin.limits import confidence_z, ladder, quantile_requests
 from canary.policy import Policy
 from canary.units import format_duration
-from rules.promtool.row import NEAR, Change, Row, after, receiver
+from rules.promtool.row import NEAR, Change, Row, after, at_least, receiver
 from rules.promtool.shop import ENDPOINT
 from rules.promtool.table.traffic import (
     BEHIND,
@@ -54,7 +54,7 @@ def _critical(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[
         failures = signals.critical.database_connection_failures
         old = aged(signals.window)
         beyond, limit, few = (
-            after(old, _connections(number)) for number in (failures, failures * 0.99, max(0, failures - 1))
+            after(old, _connections(number)) for number in (at_least(failures), failures * 0.99, max(0, failures - 1))
         )
         alert = names.DATABASE_CONNECTION_FAILURES
         # Shorter windows hold fewer of the failures than the limit.
@@ -95,7 +95,7 @@ def _within(  # a window, and in which state it is looked at
         given(failing(total, errors_with_bound(critical.error_rate * (1 + side * NEARER), total, z), window))
         for side in (1, -1)
     )
-    few, enough = (given(failing(number, number, window)) for number in (minimum - 1, minimum))
+    few, enough = (given(failing(number, number, window)) for number in (minimum - 1, at_least(minimum)))
     of_errors = {"also": {"just enough requests": enough}, "quiet": younger(failing(total, total, window))}
     inputs = (requests_metric(policy.signals),)
     yield Row(scene, names.HIGH_ERROR_RATE, beyond, limit, few, window=window, inputs=inputs, **of_window | of_errors)
@@ -129,7 +129,7 @@ def _queries(policy: Policy, state: str, match: Mapping[str, str]) -> Iterator[R
         # So few that the window before it alone never has enough.
         plenty = round(needed * (max(1.0, 0.6 * window / shorter) if shorter else 10))
         at, old = partial(queried, limit, window=window), aged(window)
-        few, enough = (after(old, at(0.899, number)) for number in (needed - 1, needed))
+        few, enough = (after(old, at(0.899, number)) for number in (needed - 1, at_least(needed)))
         yield Row(
             f"critical limits, {of_window}rollout in {state}",
             names.VERY_SLOW_QUERIES,

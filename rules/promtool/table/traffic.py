@@ -10,7 +10,7 @@ from canary import names
 from canary.mixin.limits import confidence_z
 from canary.policy import Policy
 from canary.policy.signals import Signals
-from rules.promtool.row import NEAR, Change, Row, after, receiver
+from rules.promtool.row import NEAR, Change, Row, after, at_least, at_most, receiver
 from rules.promtool.table import haproxy
 from rules.promtool.world import World
 
@@ -84,7 +84,7 @@ def queried_row(  # what tells one tier from the others
     window, minimum = signals.long_window, signals.minimum_requests
     at = partial(queried, limit, window=window)
     beyond, within = (at(0.95 + side * 0.001, 10 * minimum) for side in (-1, 1))
-    few, enough = (at(0.949, number) for number in (minimum - 1, minimum))
+    few, enough = (at(0.949, number) for number in (minimum - 1, at_least(minimum)))
     return Row(
         scene, alert, beyond, within, few, match=match, window=window, histogram=True, inputs=queries_inputs(signals),
         also={"just enough requests": enough}, quiet={BEHIND: after(too_young(policy), beyond)}, **more,
@@ -138,8 +138,8 @@ def share_row(  # a row's first columns, of which promises are made here
     """A limit of the share of requests that fail, over the long window; *count* says in which way they do."""
     minimum, window = policy.signals.minimum_requests, policy.signals.long_window
     total, inputs = _PLENTY * minimum, (requests_metric(policy.signals),)
-    beyond, within = (count(total, total * limit * share, window) for share in (1 + NEAR, 1))
-    few, enough = (count(number, number, window) for number in (minimum - 1, minimum))
+    beyond, within = (count(total, failed, window) for failed in (total * limit * (1 + NEAR), at_most(total * limit)))
+    few, enough = (count(number, number, window) for number in (minimum - 1, at_least(minimum)))
     also = {"just enough requests": enough}
     quiet = {BEHIND: after(too_young(policy), beyond)}
     return Row(scene, alert, beyond, within, few, window=window, also=also, quiet=quiet, inputs=inputs, **more)
@@ -181,7 +181,8 @@ def _slowness(  # the one shape of all limits of response times
     **more: Any,
 ) -> Row:
     """Of the shares of requests that are *quick*, the first is too small for the limit and the second is enough."""
-    few, some = (slow(limit, policy.signals.minimum_requests - less, 0.2, window) for less in (1, 0))
+    minimum = policy.signals.minimum_requests
+    few, some = (slow(limit, number, 0.2, window) for number in (minimum - 1, at_least(minimum)))
     also, silent = {"slower than the last bucket": _beyond_last_bucket(limit, total, window)}, dict[str, Change]()
     if policy.signals.preset == "haproxy":
         also, silent = haproxy.fading(limit, total, window)

@@ -48,8 +48,15 @@ async def test_pm2_stops_and_starts(pm2: Path) -> None:
     assert await process.start() is ProcessState.RUNNING
 
 
-async def test_pm2_does_not_know_the_process(pm2: Path) -> None:
-    """A name that pm2 does not know counts as gone when stopping, and is an error when starting."""
+async def test_pm2_does_not_know_the_process(pm2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that pm2 does not know counts as gone when stopping, and is an error when starting.
+
+    Also where a command has that name, as `canary` itself has the name that is the default: it is not what is started.
+    """
+    command = pm2 / "other"
+    command.write_text("#!/bin/sh\nexec sleep 60\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     process = process_of(Process(kind="pm2", name="other"))
 
     assert await process.stop() is ProcessState.MISSING

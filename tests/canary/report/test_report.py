@@ -107,6 +107,8 @@ async def test_it_is_the_review(report: Report) -> None:
 async def test_one_html_file_needs_nothing_else(report: Report) -> None:
     """No reference leads outside, every picture is SVG with words for those who cannot see it, texts stay texts."""
     page = html_report(report)
+
+    assert page.count('class="wide" tabindex="0" role="region"') == page.count("<table") > 0  # scrolled by the keyboard
     pictures = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', page)
 
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)

@@ -33,8 +33,8 @@ class Page:
             assert old in text, f"{name} no longer says {old}"
             text = text.replace(old, new)
         self.folder = folder
-        (folder / name).write_text(text, encoding="utf-8")
-        self.left = [block for block in blocks_of(folder / name) if block.language != "text"]
+        (folder / "page.md").write_text(text, encoding="utf-8")
+        self.left = [block for block in blocks_of(folder / "page.md") if block.language != "text"]
         (folder / "canary.yaml").write_text(self.take("yaml", policy))
 
     def take(self, language: str, words: str) -> str:

@@ -1,7 +1,11 @@
 """The places a rollout is remembered in."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+
+import asyncpg
+from sqlalchemy.engine import make_url
 
 from canary.policy import Policy
 from canary.rollout.journal.journal import Journal
@@ -52,3 +56,23 @@ async def test_postgresql_keeps_the_journal_of_several_receivers(write_policy: W
     assert there[0].status is Status.OK
     assert gone[0].status is Status.FAILED
     assert "hunter2" not in str(gone[0])
+
+
+async def test_a_server_with_too_few_connections_is_found(write_policy: Write, postgres: Postgres) -> None:
+    """A service without a connection leads nothing: it is told before, for all who keep a journal there."""
+    url = postgres.new_database()
+    policy = write_policy(f"state: {{url: '{url}'}}\n")
+
+    async def crowded(limit: int) -> str:
+        postgres.execute(url, f'ALTER DATABASE "{make_url(url).database}" CONNECTION LIMIT {limit}')
+        return "".join(one.what for one in await check_state(policy) if one.status is Status.WARNING)
+
+    assert await crowded(6) == ""
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            held = await asyncpg.connect(url.replace("+asyncpg", ""))
+            stack.push_async_callback(held.close)
+        assert await crowded(6) == "2 of 6 connections are free, expected 3 for each service"
+    entry = "INSERT INTO canary_journal (service, previous, rollout, kind, at, actor, reason, data) VALUES"
+    postgres.execute(url, f"{entry} ('books/experiments', 0, '', '', '', '', '', '')")
+    assert await crowded(6) == "2 services hold up to 12 connections in 2 receivers, found 6"

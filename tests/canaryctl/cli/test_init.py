@@ -192,3 +192,11 @@ def test_every_bracket_of_the_mapping_is_shown(tmp_path: Path, database: Callabl
     )
 
     assert result.output.count("{") == result.output.count("}") > 0
+
+
+def test_a_zone_that_is_none_is_refused_by_its_option() -> None:
+    """At once, and not as a fault of a file that is only tried."""
+    result = CliRunner().invoke(command, ["--database", "sqlite://", "--service", "shop", "--timezone", "Mars/Base"])
+
+    assert result.exit_code == 2
+    assert "no time zone 'Mars/Base'; write one such as Europe/Berlin" in result.output

@@ -15,6 +15,7 @@ from canary.policy.model import Policy
 from canary.rollout.experiments import Trial, Weights
 from canary.rollout.kinds import Kind
 from exporter.evidence.judge import Verdict
+from exporter.judge.experiments import Arm
 from exporter.publish.collector import ExporterCollector
 from exporter.refresher import Refresher
 from tests.support.clock import FakeClock
@@ -191,17 +192,28 @@ async def test_the_series_name_experiment_variant_and_kpi(lite: ShopData, clock:
 
 
 async def test_a_rollout_of_the_same_versions_sets_the_share(lite: ShopData, clock: FakeClock) -> None:
-    """While a rollout releases the very versions that tell the variants, its share is right, not the weights."""
+    """The share of a rollout that releases the very versions that tell the variants is right, and stays so after it.
+
+    While one of other versions is the newest and that share is not known, the share is in doubt for nobody.
+    """
     await shop_history(lite, clock, {"v1.0": (0.5, 0.3), "v2.0": (0.5, 0.3)})
     arms = {"control": Variant(weight=90, version="v1.0"), "treatment": Variant(weight=10, version="v2.0")}
     async with refresher_on(with_experiment(policy_for(lite.url), **arms), clock) as refresher:
         trial = begun(refresher, clock, control=90, treatment=10)
         started = {"stable": "v1.0", "canary": "v2.0", "traffic": [0.5, 1.0], "durations_seconds": [3600.0, 60.0]}
-        refresher.rollout = rollout_of([entry_of("r-1", Kind.STARTED, trial.started_at, "ann", "", started)])
-        await settle(refresher, clock)
+        this = rollout_of([entry_of("r-1", Kind.STARTED, trial.started_at, "ann", "", started)])
+        other = {**started, "stable": "v2.0", "canary": "v3.0"}
+        later = rollout_of([entry_of("r-2", Kind.STARTED, trial.started_at, "ann", "", other)])
+        arms_found: list[Arm] = []
+        for rollout in (later, this, later):  # by whom this one was not seen, in it, and after it
+            refresher.rollout = rollout
+            clock.advance(60)
+            await settle(refresher, clock)
+            arms_found += refresher.snapshot.experiments
 
-        (arm,) = refresher.snapshot.experiments
-
-    assert arm.evidence.mismatch is not None
-    assert arm.evidence.mismatch.verdict is not Verdict.FAIL
-    assert arm.evidence.kpis["conversion_rate"].canary_units > 1000
+    unknown, during, after = (arm.evidence.mismatch for arm in arms_found)
+    assert unknown is None
+    for mismatch in (during, after):
+        assert mismatch is not None
+        assert mismatch.verdict is not Verdict.FAIL
+    assert arms_found[1].evidence.kpis["conversion_rate"].canary_units > 1000

@@ -18,12 +18,15 @@ from canary.policy.database.section import Assignments, Event, Identities
 from canary.policy.database.sources import Source
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
+from canary.threads import SharedThreads
 from exporter.ledger.lookups import Lookups
-from exporter.source.database import Patience, Row
+from exporter.publish.counters import Counters
+from exporter.refresher import Refresher
+from exporter.source.database import Patience, Row, Session
 from exporter.source.routed import LEFT_OUT
 from exporter.source.sources import order_sources
 from tests.support.clock import FakeClock
-from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle, with_events
 
 _ORDERS = Event(table="orders", version=None, unit="account", identity="accounts", value="total", currency="currency")
 _VISITS = Event(table="visits", source="web", version=None, unit="cookie")
@@ -285,6 +288,67 @@ async def test_what_is_older_than_the_forgotten_stays_so(two: Two, clock: FakeCl
 
         assert versions.version("new9", now) == "v2"
         assert versions.version("early", now) is None
+
+
+class Away:
+    """A session with a database that may be away: what it takes to notice, as an unanswered connection does."""
+
+    def __init__(self, session: Session, clock: FakeClock) -> None:
+        self.gone, self.attempts = False, 0
+        self.dialect_name, self.columns, self.run, self.close = (
+            session.dialect_name, session.columns, session.run, session.close,
+        )  # fmt: skip
+        self._session, self._clock = session, clock
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row]:
+        """Wait for four seconds in vain, or ask."""
+        if self.gone:
+            self.attempts += 1
+            self._clock.advance(4)
+            raise DatabaseSourceError("no answer", place="web")
+        return await self._session.rows(statement, parameters)
+
+
+async def test_a_database_that_is_away_is_left_alone_for_a_while(two: Two, clock: FakeClock) -> None:
+    """One attempt for all that is read there, then none for five seconds. Meanwhile what needs it is unread and no row
+    is given a version, and all other events are fresh at each refresh.
+    """
+    two.served("a", "v1", 7200)
+    two.login("a", 1, 7200)
+    carts = replace(_ORDERS, unit=None, identity=None)
+    policy = with_events(two.policy, events={**two.policy.database.events, "carts": carts})
+    async with order_sources(policy, Patience.LIVE) as sources:
+        web = Away(sources.sessions["web"], clock)
+        sources.sessions["web"] = web
+        refresher = Refresher(policy, sources, clock, Counters(20), two.at(86400), SharedThreads())
+        two.order(1, 1)
+        await settle(refresher, clock, 40)
+        feeds = {feed.stream.event: feed for feed in refresher.feeds}
+
+        def versions(event: str) -> dict[str, int]:
+            return {key.version: tally.rows for key, tally in feeds[event].ledger.totals.items()}
+
+        counts, faults, late = [], [], []
+        web.gone = True
+        for seconds in range(12):
+            if seconds == 11:
+                web.gone = False
+                two.served("a", "v2", 0)
+            two.order(1, 0)
+            began = clock.now().timestamp()
+            await refresher.refresh()
+            counts.append((versions("orders"), versions("carts")))
+            faults.append({event for event, feed in feeds.items() if feed.fault is not None})
+            late.append(clock.now().timestamp() - began)
+            clock.advance(1)
+        clock.advance(20)
+        await refresher.refresh()
+
+    assert late == [4, 0, 0, 0, 0, 4, 0, 0, 0, 0, 4, 0]
+    assert web.attempts == 3
+    assert faults == [{"visits", "orders"}] * 12
+    assert counts == [({"v1": 1}, {"unknown": number}) for number in range(2, 14)]
+    assert versions("orders") == {"v1": 12, "v2": 1}
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mariadb"])

@@ -3,8 +3,8 @@
 Written from the published CustomResourceDefinitions; a field that is not here has not been looked up:
 
 * PrometheusRule v1 and AlertmanagerConfig v1alpha1: github.com/prometheus-operator/prometheus-operator,
-  example/prometheus-operator-crd/, of 0.82.2 and 0.93.1. Routes below the first are not described there; the operator
-  reads them as routes.
+  example/prometheus-operator-crd/, of 0.82.2 and 0.93.1; ServiceMonitor v1 there, of 0.84.1. Routes below the first
+  are not described there; the operator reads them as routes.
 * AnalysisTemplate v1alpha1: github.com/argoproj/argo-rollouts, manifests/crds/analysis-template-crd.yaml, of 1.8.
 * MetricTemplate v1beta1: github.com/fluxcd/flagger, artifacts/flagger/crd.yaml, of commit 023004da (after 1.41).
 * HTTPRoute v1: github.com/kubernetes-sigs/gateway-api, config/crd/standard/, of 1.4; Role v1: the Kubernetes API.
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.support.documents.crdtypes import Fields, Type, boolean, integer, items, text, texts
+from tests.support.documents.crdtypes import Fields, Type, boolean, integer, items, mapping, text, texts
 
 
 def _route(value: Any) -> Iterator[tuple[str, str]]:
@@ -59,6 +59,11 @@ _RULE = Fields(
     {"record": text(), "alert": text(), "for": _DURATION, "labels": _LABELS, "annotations": _LABELS},
 )
 
+_LABEL_NAME = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+
+_SELECTED = texts(_LABEL_NAME, _LABEL_VALUE)
+
 _SECRET_KEY = Fields({"key": text()}, {"name": text()})
 
 _WEBHOOK = Fields(
@@ -74,6 +79,20 @@ _WEBHOOK = Fields(
                 "tlsConfig": Fields({}, {"ca": Fields({}, {"secret": _SECRET_KEY})}),
             },
         ),
+    },
+)
+
+_ENDPOINT = Fields(
+    {},
+    {
+        "port": text(),
+        "path": text(),
+        "params": mapping(items(text())),
+        "scheme": text("https?"),
+        "interval": _DURATION,
+        "scrapeTimeout": _DURATION,
+        "honorLabels": boolean,
+        "tlsConfig": Fields({}, {"ca": Fields({}, {"secret": _SECRET_KEY}), "serverName": text()}),
     },
 )
 
@@ -159,6 +178,14 @@ _SPECS: Mapping[str, tuple[str, str, Type]] = {
                     Fields({"name": text(".+")}, {"interval": _DURATION, "rules": items(_RULE)}), unique=_name
                 ),
             },
+        ),
+    ),
+    "ServiceMonitor": (
+        "monitoring.coreos.com/v1",
+        "spec",
+        Fields(
+            {"selector": Fields({}, {"matchLabels": _SELECTED}), "endpoints": items(_ENDPOINT)},
+            {"jobLabel": text()},
         ),
     ),
     "AlertmanagerConfig": (
@@ -250,9 +277,6 @@ _SPECS: Mapping[str, tuple[str, str, Type]] = {
 }
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_LABEL_NAME = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
-
 _METADATA = Fields(
     {"name": text(rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*")},
     {"labels": texts(_LABEL_NAME, _LABEL_VALUE), "annotations": texts(_LABEL_NAME), "namespace": text(_DNS_LABEL)},

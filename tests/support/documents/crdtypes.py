@@ -47,6 +47,19 @@ def texts(keys: str = r".+", values: str = r"(?s:.*)") -> Type:
     return check
 
 
+def mapping(of: Type) -> Type:
+    """A map whose values are of a type."""
+
+    def check(value: Any) -> Iterator[tuple[str, str]]:
+        if not isinstance(value, Mapping):
+            yield "", f"expected a map, found {value!r}"
+            return
+        for key, content in value.items():
+            yield from ((f".{key}{place}", fault) for place, fault in of(content))
+
+    return check
+
+
 def items(of: Type, unique: Callable[[Any], Any] | None = None) -> Type:
     """A list.
 

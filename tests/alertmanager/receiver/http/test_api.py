@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alertmanager.receiver.http.bodies import Amend
 from alertmanager.receiver.http.ofrep import OFREP_PREFIX
 from alertmanager.receiver.receiver import Receiver
 from canary.errors import PayloadError, RefusedError, RemoteError, SecretError
@@ -109,6 +110,12 @@ async def test_bodies_are_judged(alone: Setting, receiver: Receiver, body: bytes
     """What is no payload is refused, what is new in it is ignored, and the receiver keeps serving."""
     assert await post(alone, body) == code
     assert await post(alone, payload()) == 202
+
+
+def test_a_reason_of_blanks_is_none() -> None:
+    """Where a reason is needed, by the command itself, blanks do not pass for one."""
+    assert Amend.model_validate({"reason": " \t"}).reason == ""
+    assert Amend.model_validate({"reason": " we agreed "}).reason == "we agreed"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 
 from canary.finding import Finding, Status
 from canary.policy import Policy
-from canaryctl.check.shop.consistency import KnownIds, worse_versions
-from canaryctl.check.shop.newest import NEWEST, NewestRows
+from canaryctl.check.shop.consistency import worse_versions
+from exporter.source.consistency.faults import KnownIds
+from exporter.source.consistency.newest import NEWEST, NewestRows
 
 NOW = 1_000_000.0
 OLD = NOW - 86_400

@@ -5,8 +5,19 @@ from datetime import UTC, datetime
 import pytest
 
 from alertmanager.receiver.status import entry_data
+from canary.errors import RefusedError
 from canary.rollout.entries import Recorded
-from canaryctl.cli.rollout.history import _details
+from canaryctl.cli.rollout.history import _details, _say_that_there_is_none
+
+
+def test_there_is_no_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who mistypes an id is told, and so is who has released nothing yet."""
+    with pytest.raises(RefusedError, match="there is no rollout nix; `canary history` shows all"):
+        _say_that_there_is_none("nix")
+    for rollout in (None, "latest"):
+        _say_that_there_is_none(rollout)
+        assert capsys.readouterr().out == "no rollout has been started yet; `canary start` begins one\n"
+
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

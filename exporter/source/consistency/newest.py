@@ -41,6 +41,7 @@ class NewestRows:
 
     Attributes:
         stumbled: what could not be read of some row, so that each value was looked at; empty where nothing was.
+        most: how many rows were asked for.
     """
 
     name: str
@@ -50,6 +51,12 @@ class NewestRows:
     settled: Sequence[float | None]
     where: Where
     stumbled: str
+    most: int = NEWEST
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all rows there are within the bounds, and not only the newest of them."""
+        return len(self.rows) < self.most
 
     def at(self, key: str) -> str:
         """The line of one of the event's keys."""
@@ -62,45 +69,70 @@ def shown(value: object) -> str:
 
 
 async def newest_rows(
-    policy: Policy, session: Session, name: str, event: Event, where: Where, now: float
+    policy: Policy,
+    session: Session,
+    name: str,
+    event: Event,
+    where: Where,
+    now: float,
+    *,
+    since: float | None = None,
+    most: int = NEWEST,
 ) -> NewestRows:
     """The newest rows of an event.
+
+    Args:
+        since: none from before this moment; None where any rows will do, however old.
+        most: how many, at most.
 
     Raises:
         DatabaseError: they cannot be read.
     """
-    dialect = Dialect(session.dialect_name)
     stream = await first_stream(policy, session, name)
-    kinds = await kinds_read(stream, session)
-    bounds = stream.dialect.parameters(int(now) - _BACK_SECONDS, int(now) + FARTHEST_ZONE_SECONDS)
-    stumbled = ""
-    try:
-        rows = await _look(session, Statements(policy, dialect, name, kinds, careful=False), bounds)
-    except (DatabaseUnavailableError, DatabaseTimeoutError):
-        raise
-    except DatabaseError as error:  # the exporter asks again as carefully
-        rows = await _look(session, Statements(policy, dialect, name, kinds, careful=True), bounds)
-        stumbled = error.what
-    if stream.key is not None:
-        rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
-    rows = [row for row in rows if row[MOMENT] is not None]  # those without a time `canary check` tells of by itself
-    clock_zone = Zone(policy.database.timezone, dialect)
+    # Times may be stored in any zone here; those that are too early are left out below.
+    begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
+    bounds = stream.dialect.parameters(int(begin), int(now) + FARTHEST_ZONE_SECONDS)
+    rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
+    clock_zone = Zone(policy.database.timezone, stream.dialect)
     entered = clock_zone.of_instants if stream.entered_instants else clock_zone
     settled = clock_zone.of_instants if stream.instants else clock_zone
+    dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
+    dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
     return NewestRows(
         name,
         event,
-        rows,
-        [entered.moment(float(row[MOMENT])) for row in rows],
-        [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row in rows],
+        [row for row, _ in dated],
+        [moment for _, moment in dated],
+        [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated],
         where,
         stumbled,
+        most,
     )
 
 
-async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any]) -> Sequence[Row]:
-    rows = await session.rows(statements.look(by_time=True), {**bounds, "count": NEWEST})
-    return rows or await session.rows(statements.look(by_time=False), {"count": NEWEST})
+async def _rows(
+    policy: Policy, session: Session, stream: Stream, bounds: Mapping[str, Any], *, anyhow: bool
+) -> tuple[Sequence[Row], str]:
+    """The newest rows that have a time, and what could not be read of some row, so that each value was looked at."""
+    dialect, kinds, name = Dialect(session.dialect_name), await kinds_read(stream, session), stream.event
+    stumbled = ""
+    try:
+        rows = await _look(session, Statements(policy, dialect, name, kinds, careful=False), bounds, anyhow=anyhow)
+    except (DatabaseUnavailableError, DatabaseTimeoutError):
+        raise
+    except DatabaseError as error:  # the exporter asks again as carefully
+        rows = await _look(session, Statements(policy, dialect, name, kinds, careful=True), bounds, anyhow=anyhow)
+        stumbled = error.what
+    if stream.key is not None:
+        rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
+    return [row for row in rows if row[MOMENT] is not None], stumbled  # `canary check` tells of the others by itself
+
+
+async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any], *, anyhow: bool) -> Sequence[Row]:
+    rows = await session.rows(statements.look(by_time=True), bounds)
+    if rows or not anyhow:
+        return rows
+    return await session.rows(statements.look(by_time=False), {"count": bounds["count"]})
 
 
 async def first_stream(policy: Policy, session: Session, name: str) -> Stream:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.policy import Policy
-from canaryctl.check.shop.newest import ID, MOMENT, NEWEST, VERSION, NewestRows, newest_rows
+from exporter.source.consistency.newest import ID, MOMENT, NEWEST, VERSION, NewestRows, newest_rows
 from exporter.source.database import Patience
 from exporter.source.session import order_session
 from tests.canaryctl.check.shop.test_database import change

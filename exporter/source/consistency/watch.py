@@ -1,0 +1,190 @@
+"""While a rollout runs: whether the canary's rows fit together as well as stable's.
+
+It is done alongside the refreshes, by sessions of its own and never more than one look at a time, so that no verdict
+waits for it however slow the database is. Each look reads a bounded number of newest rows, none from before the
+rollout, and is rare: books that are wrong are found minutes later than harm, and cost the database little.
+
+Whoever looks again and again finds by chance what one look would not. So each look has its own part of the error
+probability, alpha / (k (k + 1)) of the k-th interval since the start, which add up to `evidence.alpha` whatever the
+rollout's length; it counts by the rollout's age, because a restart must not begin again with the largest part. What was
+proven once stays so until a single look would no longer say it: a hold must not end because the parts get smaller.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from canary.errors import DatabaseSchemaError
+from canary.logs import Log
+from canary.policy.model import Policy
+from canary.policy.reading.document import Location
+from canary.rollout.state import Rollout
+from canary.threads import Threads
+from canary.timing.clock import Clock
+from exporter.source.consistency.faults import Counts, KnownIds, RowFault, chance, known_ids, row_faults
+from exporter.source.consistency.newest import NewestRows, newest_rows
+from exporter.source.database import Session
+from exporter.source.sources import Sources, policy_at
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One kind of fault of one event's rows, by version.
+
+    Attributes:
+        fault: one of `names.FAULTS`.
+        column: a column of the event, or the event of which rows should have come.
+        counts: of stable and canary, as far as there are enough rows.
+        broken: the canary has more of them than chance explains.
+    """
+
+    event: str
+    fault: str
+    column: str
+    counts: Counts
+    broken: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from the others."""
+        return self.event, self.fault, self.column
+
+
+class ConsistencyWatch:
+    """Looks now and then, and keeps what the last look found.
+
+    Args:
+        sources: sessions that nobody else asks; closed by `close`.
+        threads: where rows are compared.
+    """
+
+    def __init__(self, policy: Policy, sources: Sources, clock: Clock, threads: Threads) -> None:
+        self._policy = policy
+        self._sources = sources
+        self._clock = clock
+        self._threads = threads
+        self._log = Log("exporter")
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at = float("-inf")
+        self._rollout = ""
+        self._found: tuple[Compared, ...] = ()
+        self._failed = False
+
+    def follow(self, rollout: Rollout | None) -> None:
+        """Begin a look when one is due; returns at once."""
+        running = rollout is not None and rollout.running
+        interval = self._policy.database.consistency.interval
+        if not running or rollout is None or not self._policy.database.consistency.enabled:
+            self._rollout, self._found = "", ()
+            return
+        if rollout.id != self._rollout:
+            self._rollout, self._found, self._looked_at = rollout.id, (), float("-inf")
+        idle = self._looking is None or self._looking.done()
+        if idle and self._clock.monotonic() - self._looked_at >= interval:
+            self._looked_at = self._clock.monotonic()
+            self._looking = asyncio.create_task(self._look(rollout))
+
+    async def settled(self) -> None:
+        """Wait for a look that is under way."""
+        if self._looking is not None:
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    def found(self, rollout: str) -> Sequence[Compared]:
+        """What the last look found about this rollout; nothing before the first one, and after one that failed."""
+        return self._found if rollout == self._rollout else ()
+
+    async def close(self) -> None:
+        """End a look that is under way, and give the connections back."""
+        if self._looking is not None:
+            self._looking.cancel()
+        await self.settled()
+        await self._sources.close()
+
+    async def _look(self, rollout: Rollout) -> None:
+        try:
+            compared = await self._compared(rollout)
+        except Exception as error:  # noqa: BLE001  # a look that fails leaves its part unknown, and the next is tried
+            compared = ()
+            if not self._failed:
+                self._log.error("rows of both versions cannot be compared", exception=error)
+            self._failed = True
+        else:
+            self._failed = False
+        if rollout.id != self._rollout:
+            return
+        before = {one.key for one in self._found if one.broken}
+        self._found = compared
+        for one in compared:
+            if one.broken and one.key not in before:
+                (such, rows), (others, of) = one.counts[rollout.canary], one.counts[rollout.stable]
+                self._log.warn(
+                    "rows of the canary fit together worse than stable's",
+                    event=one.event,
+                    fault=one.fault,
+                    column=one.column,
+                    canary=f"{such} of {rows}",
+                    stable=f"{others} of {of}",
+                )
+
+    async def _compared(self, rollout: Rollout) -> tuple[Compared, ...]:
+        now, started = self._clock.now().timestamp(), rollout.started_at.timestamp()
+        limits = self._policy.database.consistency
+        faults: list[Compared] = []
+        for name, session in self._sources.sessions.items():
+            policy = policy_at(self._policy, name)
+            looked = await self._newest(policy, session, now, started)
+            there = await known_ids(policy, session, looked)
+            faults += await self._threads.run(partial(_counted, policy, looked, there, now, rollout))
+        faults = [one for one in faults if f"{one.event}.{one.column}" not in limits.ignore]
+        both = [one for one in faults if len(one.counts) > 1]
+        look = int(max(0.0, now - started) // limits.interval) + 1
+        alpha = self._policy.evidence.alpha / max(1, len(both))
+        before = {one.key for one in self._found if one.broken}
+        return tuple(
+            Compared(
+                *one.key,
+                one.counts,
+                len(one.counts) > 1
+                and chance(rollout.canary, one.counts) <= (alpha if one.key in before else alpha / (look * (look + 1))),
+            )
+            for one in faults
+        )
+
+    async def _newest(self, policy: Policy, session: Session, now: float, started: float) -> Mapping[str, NewestRows]:
+        """The newest rows of every event whose table is there; the schema watch tells of the others."""
+        most, found = policy.database.consistency.rows, {}
+        for name, event in policy.database.events.items():
+            with contextlib.suppress(DatabaseSchemaError):
+                found[name] = await newest_rows(policy, session, name, event, _place, now, since=started, most=most)
+        return found
+
+
+def _place(location: Location) -> str:
+    return ".".join(map(str, location))
+
+
+def _counted(
+    policy: Policy, looked: Mapping[str, NewestRows], there: Mapping[str, KnownIds], now: float, rollout: Rollout
+) -> list[Compared]:
+    """What the rows of the rollout's two versions are like; only what was looked at in one of them.
+
+    Where one column names rows of several events, there is one series of it: of the event that more rows lack.
+    """
+    found: dict[tuple[str, str, str], Compared] = {}
+    for fault in row_faults(policy, looked, there, now):
+        one = Compared(fault.event, fault.fault, fault.column, _of_both(fault, rollout))
+        if one.counts and (one.key not in found or _faulty(one) > _faulty(found[one.key])):
+            found[one.key] = one
+    return list(found.values())
+
+
+def _faulty(one: Compared) -> int:
+    return sum(such for such, _ in one.counts.values())
+
+
+def _of_both(fault: RowFault, rollout: Rollout) -> Counts:
+    return {
+        version: counts for version, counts in fault.counts().items() if version in (rollout.stable, rollout.canary)
+    }
