@@ -38,11 +38,7 @@ def generated(tmp_path: Path) -> dict[str, set[str]]:
 
 def test_the_pieces_refer_to_what_is_generated(generated: dict[str, set[str]], tmp_path: Path) -> None:
     """Argo's analysis and Flagger's metric find their templates by the page's names, a monitor the Service."""
-    pieces = [
-        yaml.safe_load(block.text)
-        for block in blocks_of(DOCS / "kubernetes.md")
-        if block.language == "yaml"
-    ]
+    pieces = [yaml.safe_load(block.text) for block in blocks_of(DOCS / "kubernetes.md") if block.language == "yaml"]
     argo, flagger = (next(named(piece) for piece in pieces if key in piece) for key in ("strategy", "analysis"))
     [in_front] = [piece for piece in pieces if piece.get("kind") == "Service"]
 
