@@ -336,7 +336,7 @@ function(config, series, build)
     ]),
     severity: 'critical',
     action: 'hold',
-    summary: "Rows of canary {{ $labels.canary }} do not fit together: {{ $labels.event }}, {{ $labels.column }} ({{ $labels.fault }})",
+    summary: 'Rows of canary {{ $labels.canary }} do not fit together: {{ $labels.event }}, {{ $labels.column }} ({{ $labels.fault }})',
     description: 'Of the newest {{ $labels.event }}, ' + of_fault('canary') + ' of {{ $labels.canary }} and ' + of_fault('stable')
                  + ' of {{ $labels.stable }} are at fault ({{ $labels.fault }}: {{ $labels.column }}), more than chance explains. '
                  + 'Traffic is frozen at its current weight until this clears.',

@@ -93,7 +93,8 @@ async def test_releases_alternate_between_the_slots(
         assert set(await served(front)) == {"v2.0"}
 
     await _next_release_is_rolled_back(setting, front, stable)
-    assert setting.stops.read_text().split() == ["a"]
+    # A stop is repeated until its step is in the journal.
+    assert set(setting.stops.read_text().split()) == {"a"}
     kinds = [entry.kind for entry in await setting.journal()]
     assert kinds.count(Kind.FINISHED) == 1
     assert Kind.FINISHING not in kinds
