@@ -68,7 +68,7 @@ def _run(*argv: str) -> str:
 
 
 def test_one_prometheus_scrapes_all_each_as_often_as_its_policy_says(generated: Path) -> None:
-    """promtool takes the file with the rules of all; each job says its own pace, whatever `global` is where it is put."""
+    """promtool takes the file with the rules of all; each job says its own pace, whatever `global` is there."""
     file = generated / "prometheus" / "prometheus.yml"
     jobs = {job["job_name"]: job for job in yaml.safe_load(file.read_text())["scrape_configs"]}
 
