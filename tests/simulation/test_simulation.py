@@ -15,6 +15,7 @@ from simulation.life import LIFE
 from simulation.plans import PLAN
 from simulation.run import Summary, describe, run, run_many, shrink
 from simulation.stories.story import ACTS, FAULTS, Event, draw
+from simulation.stories.watchers import WATCH
 from simulation.world import simulate
 
 # Each takes about half a second of one core.
@@ -76,7 +77,7 @@ def test_a_failing_story_is_told_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_summary_says_what_was_never_drawn() -> None:
     """An empty run has drawn nothing."""
     summary = Summary()
-    assert set(summary.never()) == {*FAULTS, *ACTS, LIFE, PLAN}
+    assert set(summary.never()) == {*FAULTS, *ACTS, LIFE, PLAN, WATCH}
     summary.add(run(3))
     assert any(line.startswith("1 worlds") for line in summary.lines())
     assert any("NEVER DRAWN" in line for line in summary.lines())

@@ -95,7 +95,7 @@ def _closed(patch: pytest.MonkeyPatch) -> None:
         ),
         (
             _alike,
-            quiet(*TESTED, Event(36.0, WATCH, "exporter", 60.0), wrong="errors"),
+            quiet(*TESTED, Event(33.0, WATCH, "exporter", 60.0), wrong="errors"),
             "nothing begins that would be judged by another policy",
         ),
         (

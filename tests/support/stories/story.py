@@ -257,6 +257,10 @@ class Story(Series):
         self.own(names.BLIND, {names.REASON: "database"}, np.where(np.abs(self._minute - 15) < 1, 1.0, 0.0))
         for event in ("visits", "orders"):
             self.own(names.UNKNOWN_VERSION_RATIO, {names.EVENT: event}, self._random.beta(1, 80, len(self.times)))
+        for version, faulty in ((STABLE, 1.0), (CANARY, 4.0)):
+            orders = {names.EVENT: "orders", names.FAULT: "orphan", names.COLUMN: "visit_id", names.VERSION: version}
+            for name, rows in ((names.CONSISTENCY_ROWS, 800.0), (names.CONSISTENCY_FAULTY_ROWS, faulty)):
+                self.own(name, {names.ROLLOUT: self.rollout, **orders}, rows)
         self.own(names.REPLICA_LAG_SECONDS, {}, self._random.gamma(2, 0.2, len(self.times)))
         self.own(names.EXPORTER_ERRORS_TOTAL, {names.ERROR: "unavailable"}, self._steps({20.0: 3}))
         for name in (names.RECONCILED_ROWS_TOTAL, names.CORRECTIONS_TOTAL):
