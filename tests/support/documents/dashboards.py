@@ -17,6 +17,7 @@ _EMPTY_IN_A_DEMO = {
     "Memory in use": "no node exporter runs there",
     "Disk in use": "no node exporter runs there",
     "Replication lag": "its database is no replica",
+    "Rows without a version": "a rollout's rows count once they are late, when a bad canary is gone",
     "Rows that do not fit together": "a canary is gone before its rows are compared",
     "Since the last drill": "no drill is made",
     "Exporter's errors": "nothing goes wrong with the exporter",
