@@ -28,8 +28,8 @@ mixtool and dashboard-linter were not run: the Go module proxy has no version of
 that do not fit, with the reasons.
 
 Debian 13's packages (HAProxy 3.0.11, nginx 1.26.3, Prometheus 2.53.3, Alertmanager 0.28.1, PostgreSQL 17, MariaDB
-11.8, PgBouncer 1.24, Python 3.13) were run with the whole of `make test` on 2026-11-28: 5,607 of its 5,621 tests passed on
-a machine with far too much else to do, and the others when they were run again.
+11.8, PgBouncer 1.24, Python 3.13) were run with the whole of `make test` on 2026-11-28: 5,607 of its 5,621 tests
+passed on a machine with far too much else to do, and the others when they were run again.
 
 HAProxy 2.6 is what every change is tested with. Of 2.4, 2.5, 2.7, 2.9, 3.1 and 3.3 no package was found, so they were
 not run; 2.2, which is older, takes the generated configuration (`haproxy -c`).
