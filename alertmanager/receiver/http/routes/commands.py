@@ -41,35 +41,98 @@ _COMMANDS: Mapping[Verb, tuple[type[bodies.Command], str, str]] = {
 }
 
 
-def command_route(api: Api, verb: Verb) -> Route:
-    """What carries one of people's commands."""
-    body, summary, description = _COMMANDS[verb]
-    raises = verb is not Verb.HOLD
-    unseen = Answer("A command that raises traffic does not say what its sender saw.", answers.Fault)
+_UNWRITTEN = Answer("The journal cannot be written; nothing has changed.", answers.Fault)
+
+
+def journal_route(
+    path: str,
+    handler: Handler,
+    body: type[bodies.Command],
+    summary: str,
+    description: str,
+    refusals: Mapping[int, Answer],
+    *,
+    unwritten: Answer = _UNWRITTEN,
+) -> Route:
+    """What lets an operator have an entry written to the journal.
+
+    Args:
+        path: below the API's.
+        refusals: what it answers besides the entry.
+        unwritten: what comes of a journal that cannot be written.
+    """
     return Route(
         method="POST",
-        path=f"{API_PREFIX}/{verb.value}",
-        handler=api.start if verb is Verb.START else partial(api.command, verb),
+        path=f"{API_PREFIX}/{path}",
+        handler=handler,
         role=Role.OPERATOR,
         own_name=Role.OPERATOR,
         body=body,
         types=(JSON,),
         headers=bodies.CommandHeaders,
         render=as_json,
-        operation=verb.value,
+        operation="_".join(reversed(path.split("/"))),
         summary=summary,
         description=description,
-        answers={
-            200: Answer("The journal entry that was written.", answers.Entry),
-            409: Answer(
-                "It does not fit the rollout's state, or the rollout is no longer as the sender saw it; "
-                "the text says why.",
-                answers.Fault,
-            ),
-            **({428: unseen} if raises else {}),
-            503: Answer(
-                "The journal cannot be written; a rollback and a hold are acted upon nevertheless.", answers.Fault
-            ),
+        answers={200: Answer("The journal entry that was written.", answers.Entry), **refusals, 503: unwritten},
+    )
+
+
+def command_route(api: Api, verb: Verb) -> Route:
+    """What carries one of people's commands."""
+    unfit = Answer(
+        "It does not fit the rollout's state, or the rollout is no longer as the sender saw it; the text says why.",
+        answers.Fault,
+    )
+    unseen = Answer("A command that raises traffic does not say what its sender saw.", answers.Fault)
+    return journal_route(
+        verb.value,
+        api.start if verb is Verb.START else partial(api.command, verb),
+        *_COMMANDS[verb],
+        {409: unfit} if verb is Verb.HOLD else {409: unfit, 428: unseen},
+        unwritten=Answer(
+            "The journal cannot be written; a rollback and a hold are acted upon nevertheless.", answers.Fault
+        ),
+    )
+
+
+def adopt_route(api: Api) -> Route:
+    """What ends the doubt about a journal."""
+    return journal_route(
+        "adopt",
+        partial(api.command, "adopt"),
+        bodies.Adopt,
+        "Take over what is in force",
+        "While the journal cannot be what the routers were driven by: the rollout is held at this weight.",
+        {409: Answer("There is no doubt about the journal; the text says so.", answers.Fault)},
+        unwritten=Answer("The journal cannot be written.", answers.Fault),
+    )
+
+
+def unschedule_route(api: Api) -> Route:
+    """What takes a scheduled start back."""
+    return journal_route(
+        "unschedule",
+        api.unschedule,
+        bodies.Command,
+        "Take a scheduled start back",
+        "",
+        {409: Answer("Nothing is scheduled.", answers.Fault)},
+    )
+
+
+def amend_route(api: Api) -> Route:
+    """What lets a running rollout go by another policy."""
+    unfit = "No rollout runs, the file is faulty or needs a restart, or this cannot be amended; the text says why."
+    return journal_route(
+        "amend",
+        api.amend,
+        bodies.Amend,
+        "Let the running rollout go by the policy file as it is now",
+        "The receiver reads its file again. What makes the guard looser needs a reason.",
+        {
+            409: Answer(unfit, answers.Fault),
+            428: Answer("It does not say what its sender saw.", answers.Fault),
         },
     )
 
@@ -78,78 +141,6 @@ _EXPERIMENTS = f"{API_PREFIX}/experiments"
 
 # Ids are made by `canary drill` or by the receiver; both write hexadecimal digits.
 _DRILL_ID = "{id:[a-z0-9]{1,32}}"
-
-
-def adopt_route(api: Api) -> Route:
-    """What ends the doubt about a journal."""
-    return Route(
-        method="POST",
-        path=f"{API_PREFIX}/adopt",
-        handler=partial(api.command, "adopt"),
-        role=Role.OPERATOR,
-        own_name=Role.OPERATOR,
-        body=bodies.Adopt,
-        types=(JSON,),
-        headers=bodies.CommandHeaders,
-        render=as_json,
-        operation="adopt",
-        summary="Take over what is in force",
-        description="While the journal cannot be what the routers were driven by: the rollout is held at this weight.",
-        answers={
-            200: Answer("The journal entry that was written.", answers.Entry),
-            409: Answer("There is no doubt about the journal; the text says so.", answers.Fault),
-            503: Answer("The journal cannot be written.", answers.Fault),
-        },
-    )
-
-
-def unschedule_route(api: Api) -> Route:
-    """What takes a scheduled start back."""
-    return Route(
-        method="POST",
-        path=f"{API_PREFIX}/unschedule",
-        handler=api.unschedule,
-        role=Role.OPERATOR,
-        own_name=Role.OPERATOR,
-        body=bodies.Command,
-        types=(JSON,),
-        headers=bodies.CommandHeaders,
-        render=as_json,
-        operation="unschedule",
-        summary="Take a scheduled start back",
-        answers={
-            200: Answer("The journal entry that was written.", answers.Entry),
-            409: Answer("Nothing is scheduled.", answers.Fault),
-            503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
-        },
-    )
-
-
-def amend_route(api: Api) -> Route:
-    """What lets a running rollout go by another policy."""
-    return Route(
-        method="POST",
-        path=f"{API_PREFIX}/amend",
-        handler=api.amend,
-        role=Role.OPERATOR,
-        own_name=Role.OPERATOR,
-        body=bodies.Amend,
-        types=(JSON,),
-        headers=bodies.CommandHeaders,
-        render=as_json,
-        operation="amend",
-        summary="Let the running rollout go by the policy file as it is now",
-        description="The receiver reads its file again. What makes the guard looser needs a reason.",
-        answers={
-            200: Answer("The journal entry that was written.", answers.Entry),
-            409: Answer(
-                "No rollout runs, the file is faulty or needs a restart, or this cannot be amended; the text says why.",
-                answers.Fault,
-            ),
-            428: Answer("It does not say what its sender saw.", answers.Fault),
-            503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
-        },
-    )
 
 
 def drill_routes(api: Api) -> Table:
@@ -220,6 +211,6 @@ def _experiment_change(verb: str, handler: Handler, summary: str, description: s
         answers={
             200: Answer("Where the experiment stands now.", answers.Experiment),
             409: Answer("There is no such experiment, or it is so already; the text says which.", answers.Fault),
-            503: Answer("The journal cannot be written; nothing has changed.", answers.Fault),
+            503: _UNWRITTEN,
         },
     )
