@@ -125,14 +125,22 @@ async def known_ids(policy: Policy, session: Session, looked: Mapping[str, Newes
 
 
 def chance(version: str, counts: Counts) -> float:
-    """How likely a version gets so many of these rows, or more, when all versions are alike (Fisher 1935)."""
+    """How likely a version gets so many of these rows, or more, when all versions are alike (Fisher 1935).
+
+    In logarithms: the binomial coefficients themselves have thousands of digits, and took seconds.
+    """
     such, rows = counts[version]
     all_such, all_rows = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
-    ways = sum(
-        math.comb(rows, count) * math.comb(all_rows - rows, all_such - count)
-        for count in range(such, min(rows, all_such) + 1)
+    others, every = all_rows - rows, _log_ways(all_rows, all_such)
+    return math.fsum(
+        math.exp(_log_ways(rows, count) + _log_ways(others, all_such - count) - every)
+        for count in range(max(such, all_such - others), min(rows, all_such) + 1)
     )
-    return ways / math.comb(all_rows, all_such)
+
+
+def _log_ways(rows: int, count: int) -> float:
+    """Logarithm of how many ways there are to choose *count* of the rows."""
+    return math.lgamma(rows + 1) - math.lgamma(count + 1) - math.lgamma(rows - count + 1)
 
 
 def row_faults(
