@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.errors import GenerateError
+from canary.mixin.theirs import parts_of
 from canary.mixin.yamltext import dump
 from canary.policy import Policy
 from rules.scrape import scrape_config
@@ -35,14 +36,14 @@ def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Pat
         rules: the files that our rules are generated into; they are read from there, so that they need no copying.
 
     Raises:
-        GenerateError: a section that ours are added to is no list.
+        GenerateError: a section that ours are added to is not what Prometheus takes.
     """
     ours = scrape_config(*policies)
-    own = {f"kpi-canary-{part}-{policy.service}" for policy in policies for part in _PARTS}
-    jobs = [job for job in _parts(theirs, "scrape_configs") if job.get("job_name") not in own]
-    there = {job.get("job_name") for job in jobs}
+    own = [f"kpi-canary-{part}-{policy.service}" for policy in policies for part in _PARTS]
+    jobs = [job for job in parts_of(theirs, "scrape_configs") if job.get("job_name") not in own]
+    there = [job.get("job_name") for job in jobs]
     files = list(map(str, rules))
-    named = theirs.get("rule_files") or []
+    named = parts_of(theirs, "rule_files", str)
     return dump(
         {
             **theirs,
@@ -53,16 +54,11 @@ def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Pat
     )
 
 
-def _alerting(theirs: Section, ours: Sequence[Section]) -> Section:
+def _alerting(theirs: Any, ours: Sequence[Section]) -> Section:
     """Theirs, where it names any Alertmanager: which one is behind an address that is discovered cannot be known here.
 
     `canary check` and `canary drill` say whether what ours needs arrives by theirs.
     """
-    return theirs if theirs.get("alertmanagers") else {**theirs, "alertmanagers": list(ours)}
-
-
-def _parts(theirs: Section, section: str) -> list[Section]:
-    found = theirs.get(section) or []
-    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
-        raise GenerateError("expected a list of jobs", place=f"merge: {section}")
-    return found
+    if not isinstance(theirs, dict):
+        raise GenerateError("expected a mapping", place="merge: alerting")
+    return theirs if parts_of(theirs, "alertmanagers") else {**theirs, "alertmanagers": list(ours)}

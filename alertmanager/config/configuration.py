@@ -12,7 +12,7 @@ from typing import Any
 from alertmanager.config.freeze import time_intervals
 from canary import names
 from canary.errors import GenerateError
-from canary.mixin.theirs import read_theirs
+from canary.mixin.theirs import parts_of, read_theirs
 from canary.mixin.yamltext import dump
 from canary.policy import Policy
 from canary.policy.servers import whole
@@ -204,14 +204,14 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     have, or by their own name: others have routes with that label as well.
 
     Raises:
-        GenerateError: *theirs* has no route.
+        GenerateError: *theirs* has no route, or a section that ours are added to is no list of mappings.
     """
     route = theirs.get("route")
     if not isinstance(route, dict):
         what = "expected Alertmanager's configuration or Prometheus', found neither `route` nor `scrape_configs`"
         raise GenerateError(what, place="merge")
     guard = guard_name(policy)
-    routes = _foreign(route.get("routes"), partial(_is_our_route, policy))
+    routes = _foreign(route, "routes", partial(_is_our_route, policy))
     # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
     mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
     result = {
@@ -219,16 +219,16 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
         # Ours stand first: a route of theirs without `continue` would keep alerts from us.
         "route": {**route, "routes": [*mine, *routes]},
         "inhibit_rules": [
-            *_foreign(theirs.get("inhibit_rules"), partial(_is_our_inhibition, policy)),
+            *_foreign(theirs, "inhibit_rules", partial(_is_our_inhibition, policy)),
             *ours["inhibit_rules"],
         ],
         "receivers": [
-            *_foreign(theirs.get("receivers"), lambda part: part.get("name") == guard),
+            *_foreign(theirs, "receivers", lambda part: part.get("name") == guard),
             *(part for part in ours["receivers"] if part["name"] == guard),
         ],
     }
     intervals = [
-        *_foreign(theirs.get("time_intervals"), partial(_is_our_interval, policy)),
+        *_foreign(theirs, "time_intervals", partial(_is_our_interval, policy)),
         *ours.get("time_intervals", []),
     ]
     _require_people(policy, theirs, result["receivers"])
@@ -251,8 +251,8 @@ def _is_our_interval(policy: Policy, part: Section) -> bool:
     return re.fullmatch(re.escape(guard_name(policy)) + r"-freeze-\d+", str(part.get("name"))) is not None
 
 
-def _foreign(parts: list[Section] | None, mine: Callable[[Section], bool]) -> list[Section]:
-    return [part for part in parts or [] if not mine(part)]
+def _foreign(theirs: Section, section: str, mine: Callable[[Section], bool]) -> list[Section]:
+    return [part for part in parts_of(theirs, section) if not mine(part)]
 
 
 def _require_people(policy: Policy, theirs: Section, receivers: list[Section]) -> None:

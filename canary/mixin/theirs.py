@@ -1,5 +1,6 @@
 """A configuration that a shop has already, to add ours to."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,16 @@ def read_theirs(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise GenerateError("expected a mapping of sections such as `route:`", place=f"merge: {path}")
     return data
+
+
+def parts_of(theirs: Mapping[str, Any], section: str, kind: type = dict) -> list[Any]:
+    """The list that a section of theirs is; empty where there is none.
+
+    Raises:
+        GenerateError: it is no list, or one of something else than *kind*.
+    """
+    found = theirs.get(section) or []
+    if not isinstance(found, list) or not all(isinstance(part, kind) for part in found):
+        what = "mappings" if kind is dict else "texts"
+        raise GenerateError(f"expected a list of {what}", place=f"merge: {section}")
+    return found

@@ -44,8 +44,30 @@ def test_without_an_alertmanager_the_policys_is_named() -> None:
     assert merge({"scrape_configs": []})["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
 
 
-def test_what_is_no_list_of_jobs_is_refused() -> None:
-    """And a file of Alertmanager's is none of Prometheus'."""
-    with pytest.raises(GenerateError, match="expected a list of jobs"):
-        merge({"scrape_configs": {"job_name": "node"}})
+@pytest.mark.parametrize(
+    ("section", "found"),
+    [
+        ("scrape_configs", {"job_name": "node"}),
+        ("scrape_configs", [None]),
+        ("rule_files", "rules/*.yml"),
+        ("rule_files", [{"name": "rules"}]),
+        ("alerting", ["10.0.0.9:9093"]),
+        ("alerting", {"alertmanagers": "10.0.0.9:9093"}),
+    ],
+)
+def test_what_prometheus_would_not_take_is_refused_by_its_section(section: str, found: Any) -> None:
+    """It was torn into letters, or ended in a traceback."""
+    with pytest.raises(GenerateError, match=r"expected a (list of (mappings|texts)|mapping)") as refused:
+        merge({"scrape_configs": [], section: found})
+    assert refused.value.place in (f"merge: {section}", "merge: alertmanagers")
+
+
+def test_an_odd_name_of_a_job_is_theirs() -> None:
+    """Prometheus says what is wrong with it."""
+    odd = {"job_name": ["node"]}
+    assert odd in merge({"scrape_configs": [odd]})["scrape_configs"]
+
+
+def test_a_file_of_alertmanagers_is_none_of_prometheus() -> None:
+    """Both have a global section."""
     assert not is_prometheus({"global": {}, "route": {}, "receivers": []})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alertmanager.config.configuration import alertmanager_config, alertmanager_file
+from alertmanager.config.configuration import alertmanager_config, alertmanager_file, merged
 from canary import names
 from canary.errors import GenerateError
 from canary.policy import Policy
@@ -323,3 +323,12 @@ def test_freezes_in_alertmanagers_grammar_are_written_as_they_stand(tmp_path: Pa
     ((written,),) = _intervals(_with_freeze(freeze))
     assert written["days_of_month"] == ["1:5", "-3:-1", "20:-1"]
     assert (written["weekdays"], written["location"]) == (["Monday:friday", "sunday"], "Europe/Berlin")
+
+
+@pytest.mark.parametrize("section", ["receivers", "inhibit_rules", "time_intervals"])
+def test_a_section_that_is_no_list_is_refused_by_its_name(section: str) -> None:
+    """It ended in a traceback."""
+    policy = golden.policy("strategy")
+    with pytest.raises(GenerateError, match="expected a list of mappings") as refused:
+        merged({"route": {"receiver": "on-call"}, section: ["on-call"]}, alertmanager_config(policy), policy)
+    assert refused.value.place == f"merge: {section}"
