@@ -8,8 +8,9 @@ it is about; nobody writes that by accident. Another team's inhibition and a mut
 
 An inhibition does when its source is an alert of this service that lowers the canary's traffic weight, and so acts
 itself: a comparison with no data behind it (`CanaryBlind`) holds, and keeps the verdicts back that rest on it. A source
-that is silenced inhibits in Alertmanager all the same. Where the silence keeps it from acting, it keeps nothing back:
-else whoever silenced the hold would have silenced the rollback with it.
+that is silenced inhibits in Alertmanager all the same, and so does one that runs dry or is inhibited itself. What does
+not act keeps nothing back: else whoever silenced the hold would have silenced the rollback with it, and two alerts that
+inhibit each other would both be kept back for ever.
 """
 
 import re
@@ -153,7 +154,9 @@ class Suppression:
         return next((source for source in sources if self._acts(source)), None)
 
     def _acts(self, labels: Mapping[str, str]) -> bool:
-        return not any(silence.action and silence.covers(labels) for silence in self.active)
+        dry = labels.get(names.DRY_RUN) == "true"
+        inhibited = any(one.labels == labels for one in self.inhibited)
+        return not (dry or inhibited or any(silence.action and silence.covers(labels) for silence in self.active))
 
     def silent_until(self, alert: Alert) -> datetime | None:
         """When the last silence ended that forbade what an alert of the past asked for; None when there was none."""

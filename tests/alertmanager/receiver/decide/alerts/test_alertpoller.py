@@ -289,6 +289,24 @@ async def test_what_a_silenced_alert_inhibits_acts_if_the_silence_binds(matchers
         assert await now.looks() is expected
 
 
+async def test_what_inhibits_and_runs_dry_keeps_nothing_back() -> None:
+    """Whoever lets the hold run dry has not done so with the rollback that it inhibits."""
+    async with scene() as now:
+        now.prometheus.now = [now.errors]
+        now.alertmanager.inhibitions = [Inhibited(now.errors.labels, {**now.no_data.labels, names.DRY_RUN: "true"})]
+        assert await now.looks() is State.ROLLING_BACK
+
+
+async def test_of_two_that_inhibit_each_other_both_act() -> None:
+    """Somebody's rule that lets rollbacks inhibit holds meets ours: if each waited for the other, nobody acted."""
+    async with scene() as now:
+        now.prometheus.now = [now.no_data, now.errors]
+        blind, errors = now.no_data.labels, now.errors.labels
+        now.alertmanager.inhibitions = [Inhibited(errors, blind), Inhibited(blind, errors)]
+        assert await now.looks() is State.ROLLING_BACK
+        assert now.poller.held_back.inhibited == ()
+
+
 async def test_what_is_inhibited_by_what_lowers_does_not_act() -> None:
     """Neither while it fires nor, found in the history, once it is over and Alertmanager has forgotten it."""
     async with scene() as now:
@@ -650,7 +668,8 @@ async def test_prometheus_objects() -> None:
         now.prometheus.now = [now.complete, now.errors, now.no_data]
         assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
         assert await objections.to_step(rollout) == Waiting(Reason.HOLD, "CanaryBlind, CanaryHighErrorRate to clear")
-        now.alertmanager.inhibitions = [Inhibited(one.labels, now.errors.labels) for one in (now.errors, now.no_data)]
+        down = now.alert("CanaryDown", "rollback").labels
+        now.alertmanager.inhibitions = [Inhibited(one.labels, down) for one in (now.errors, now.no_data)]
         assert await objections.to_phase_end(rollout) is None
 
         now.prometheus.now = UNKNOWN

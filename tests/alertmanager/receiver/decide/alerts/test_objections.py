@@ -57,7 +57,8 @@ class Nothing(HeldBack):
     """Knows of these inhibitions."""
 
     def __init__(self, *inhibited: Alert) -> None:
-        self.known = Suppression((), [Inhibited(one.labels, HARM.labels) for one in inhibited])
+        blind = alert(names.BLIND_ALERT, "hold").labels
+        self.known = Suppression((), [Inhibited(one.labels, blind) for one in inhibited])
 
     async def ask(self, rollout: Rollout, window_seconds: float) -> Suppression:
         """What is known."""
