@@ -7,7 +7,8 @@ rollout, and is rare: books that are wrong are found minutes later than harm, an
 Whoever looks again and again finds by chance what one look would not. So each look has its own part of the error
 probability, alpha / (k (k + 1)) of the k-th interval since the start, which add up to `evidence.alpha` whatever the
 rollout's length; it counts by the rollout's age, because a restart must not begin again with the largest part. What was
-proven once stays so until a single look would no longer say it: a hold must not end because the parts get smaller.
+proven once stays so until a single look would no longer say it: a hold must not end because the parts get smaller, nor
+because of a look that failed. A restart forgets what was proven, and then it has to be proven by the smaller part.
 """
 
 import asyncio
@@ -70,6 +71,7 @@ class ConsistencyWatch:
         self._looked_at = float("-inf")
         self._rollout = ""
         self._found: tuple[Compared, ...] = ()
+        self._proven: set[tuple[str, str, str]] = set()
         self._failed = False
 
     def follow(self, rollout: Rollout | None) -> None:
@@ -81,6 +83,7 @@ class ConsistencyWatch:
             return
         if rollout.id != self._rollout:
             self._rollout, self._found, self._looked_at = rollout.id, (), float("-inf")
+            self._proven.clear()
         idle = self._looking is None or self._looking.done()
         if idle and self._clock.monotonic() - self._looked_at >= interval:
             self._looked_at = self._clock.monotonic()
@@ -114,10 +117,9 @@ class ConsistencyWatch:
             self._failed = False
         if rollout.id != self._rollout:
             return
-        before = {one.key for one in self._found if one.broken}
         self._found = compared
         for one in compared:
-            if one.broken and one.key not in before:
+            if one.broken and one.key not in self._proven:
                 (such, rows), (others, of) = one.counts[rollout.canary], one.counts[rollout.stable]
                 self._log.warn(
                     "rows of the canary fit together worse than stable's",
@@ -127,6 +129,8 @@ class ConsistencyWatch:
                     canary=f"{such} of {rows}",
                     stable=f"{others} of {of}",
                 )
+            if len(one.counts) > 1:  # what could not be compared this time is as proven as before
+                (self._proven.add if one.broken else self._proven.discard)(one.key)
 
     async def _compared(self, rollout: Rollout) -> tuple[Compared, ...]:
         now, started = self._clock.now().timestamp(), rollout.started_at.timestamp()
@@ -141,13 +145,13 @@ class ConsistencyWatch:
         both = [one for one in faults if len(one.counts) > 1]
         look = int(max(0.0, now - started) // limits.interval) + 1
         alpha = self._policy.evidence.alpha / max(1, len(both))
-        before = {one.key for one in self._found if one.broken}
         return tuple(
             Compared(
                 *one.key,
                 one.counts,
                 len(one.counts) > 1
-                and chance(rollout.canary, one.counts) <= (alpha if one.key in before else alpha / (look * (look + 1))),
+                and chance(rollout.canary, one.counts)
+                <= (alpha if one.key in self._proven else alpha / (look * (look + 1))),
             )
             for one in faults
         )

@@ -151,3 +151,19 @@ async def test_a_table_that_is_gone_costs_what_is_said_of_it(shop: Shop) -> None
     await shop.rename("gone", "payments")
     shop.clock.advance(Consistency().interval)
     assert (await shop.look())["orders.payments childless"].broken
+
+
+async def test_what_was_proven_is_not_forgotten_because_of_a_look_that_failed(shop: Shop) -> None:
+    """Ten hours later one look alone would prove less, and a table that was away for a moment is no reason to."""
+    await shop.sell(lambda one: one % 40 == 0, minutes=30)
+    assert (await shop.look())["orders.payments childless"].broken
+    await shop.rename("payments", "gone")
+    shop.clock.advance(36_000)
+    await shop.look()
+
+    await shop.rename("gone", "payments")
+    shop.clock.advance(Consistency().interval)
+    assert (await shop.look())["orders.payments childless"].broken
+    later = shop.watching(shop.policy)
+    assert not (await shop.look(later))["orders.payments childless"].broken
+    await later.close()
