@@ -157,9 +157,10 @@ def _zone(
     if known is not None:
         return known, f"the platform keeps them so{_ANOTHER}"
 
-    async def newest(zone: str) -> float | None:
+    async def newest(zone: str) -> dict[str, float]:
         rows = await _newest(_policy_of(starter(replace(start, timezone=zone)), output)[0])
-        return max((row[_MOMENT] for some in rows.values() for row in some if row[_MOMENT] is not None), default=None)
+        moments = {event: [row[_MOMENT] for row in some if row[_MOMENT] is not None] for event, some in rows.items()}
+        return {event: max(known) for event, known in moments.items() if known}
 
     guess = asyncio.run(guess_zone(newest, servers, datetime.now(UTC).timestamp()))
     if not (asking and guess.needed):

@@ -1,12 +1,13 @@
 """Which zone a shop's times are in, when they are stored without one: nothing in such a column says it.
 
 Read in the wrong zone, the newest orders are hours old or lie ahead, and a rollout is judged by nothing. So the newest
-rows are read in UTC and in a zone that is as far from it as zones go. Where both give the same moment, the times carry
-their zone, and there is nothing to say. Otherwise a zone of the database server is proposed by which the newest row has
-just come in, where by UTC it has not.
+rows are read in UTC and in a zone that is as far from it as zones go. Events of which both give the same moment carry
+their zone, and say nothing about that of the others. Of these a zone of the database server is proposed by which
+the newest row has just come in, where by UTC it has not.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -67,23 +68,33 @@ def is_zone(name: str) -> bool:
     return True
 
 
-async def guess_zone(newest: Callable[[str], Awaitable[float | None]], servers: Sequence[str], now: float) -> Guess:
+async def guess_zone(
+    newest: Callable[[str], Awaitable[Mapping[str, float]]], servers: Sequence[str], now: float
+) -> Guess:
     """The likely zone of times without one.
 
     Args:
-        newest: the moment of the newest row, its times read in a zone; None where there is no row.
+        newest: the moment of each event's newest row, its times read in a zone; an event without rows is not in it.
         servers: the zones of the database server.
         now: seconds since the epoch.
     """
     in_utc = await newest("UTC")
-    if in_utc is None:
+    if not in_utc:
         return Guess("UTC", "there is no row that could tell")
-    if in_utc == await newest(_FAR):
+    far = await newest(_FAR)
+    # A row that came in between the two readings is seconds away, and no zone.
+    bare = [event for event, moment in in_utc.items() if abs(moment - far.get(event, moment)) > _JUST_SECONDS]
+    if not bare:
         return Guess("UTC", "the shop's times carry their zone", needed=False)
-    if abs(now - in_utc) <= _JUST_SECONDS:
+
+    def just(moments: Mapping[str, float]) -> bool:
+        return (
+            abs(now - max((moments[event] for event in bare if event in moments), default=-math.inf)) <= _JUST_SECONDS
+        )
+
+    if just(in_utc):
         return Guess("UTC", "the newest row has just come in by it")
     for zone in servers:
-        moment = await newest(zone)
-        if moment is not None and abs(now - moment) <= _JUST_SECONDS:
+        if just(await newest(zone)):
             return Guess(zone, "the database server's own, and the newest row has just come in by it")
     return Guess("UTC", "nothing in the database says another")

@@ -12,15 +12,19 @@ from canaryctl.init.zone import guess_zone
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 
-def stored(zone: str | None, minutes_old: float) -> Callable[[str], Awaitable[float | None]]:
-    """Reads the newest row of a shop whose clock runs in a zone; None: its times carry their zone."""
+def read(zone: str | None, minutes_old: float, read_in: str) -> float:
+    """A moment that a shop's clock in a zone has stored, read in another; None: it was stored with its zone."""
+    moment = NOW.timestamp() - minutes_old * 60
+    if zone is None:
+        return moment
+    return datetime.fromtimestamp(moment, ZoneInfo(zone)).replace(tzinfo=ZoneInfo(read_in)).timestamp()
 
-    async def newest(read_in: str) -> float:
-        moment = NOW.timestamp() - minutes_old * 60
-        if zone is None:
-            return moment
-        shown = datetime.fromtimestamp(moment, ZoneInfo(zone)).replace(tzinfo=ZoneInfo(read_in))
-        return shown.timestamp()
+
+def stored(zone: str | None, minutes_old: float) -> Callable[[str], Awaitable[dict[str, float]]]:
+    """Reads the newest row of a shop with one event."""
+
+    async def newest(read_in: str) -> dict[str, float]:
+        return {"orders": read(zone, minutes_old, read_in)}
 
     return newest
 
@@ -49,7 +53,29 @@ def test_a_zone_is_taken_where_the_newest_row_speaks_for_it(
 def test_an_empty_shop_is_read_in_utc() -> None:
     """No row, no guess."""
 
-    async def nothing(_: str) -> None:
-        return None
+    async def nothing(_: str) -> dict[str, float]:
+        return {}
 
     assert asyncio.run(guess_zone(nothing, ["Europe/Berlin"], 0.0)).zone == "UTC"
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin"])
+def test_an_event_whose_times_carry_their_zone_does_not_speak_for_the_others(zone: str) -> None:
+    """Orders with their zone are newer than visits that are read hours too early; of these the zone must be found."""
+
+    async def newest(read_in: str) -> dict[str, float]:
+        return {"orders": read(None, 1, read_in), "visits": read(zone, 2, read_in)}
+
+    guess = asyncio.run(guess_zone(newest, [zone], NOW.timestamp()))
+
+    assert (guess.zone, guess.needed) == (zone, True)
+
+
+def test_a_row_that_comes_in_meanwhile_is_no_zone() -> None:
+    """A shop that sells has another newest row at each look."""
+    ages = iter([3.0, 2.9, 2.8])
+
+    async def newest(read_in: str) -> dict[str, float]:
+        return {"orders": read(None, next(ages), read_in)}
+
+    assert not asyncio.run(guess_zone(newest, ["Europe/Berlin"], NOW.timestamp())).needed
