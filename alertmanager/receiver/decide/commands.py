@@ -34,6 +34,7 @@ from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.routers import Split
+from canary.units import format_ratio
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
@@ -220,7 +221,18 @@ class Commands:
                 "the journal is what the routers were driven by", place="cannot adopt", remedy="see `canary status`"
             )
         _require_versions(request)
+        # One router's weight may be too fine for another, which then could never have it in force.
+        weight = rounded_down(request.weight, self._effects.finest_ratio)
+        if request.weight and not weight:
+            # An adopted 0 ends the rollout, and nobody has said that it is over.
+            least = format_ratio(self._effects.finest_ratio)
+            raise RefusedError(
+                f"{format_ratio(request.weight)} is less than {least}, the least that every router can have",
+                place="cannot adopt",
+                remedy=f"adopt {least}, or 0% to send everybody to stable",
+            )
         seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
+        slot = recorded_slot(self._plans.file, seen)
         await self._store.begin_again()
         at = self._store.clock.now()
         command = Adopt(
@@ -228,10 +240,9 @@ class Commands:
             stable=request.stable,
             canary=request.canary,
             **plan_of(self._plans.file, NORMAL),
-            # One router's weight may be too fine for another, which then could never have it in force.
-            weight=rounded_down(request.weight, self._effects.finest_ratio),
+            weight=weight,
             salts=salts_of(seen),
-            stable_slot=recorded_slot(self._plans.file, seen),
+            stable_slot=slot,
             actor=request.actor,
             reason=request.reason,
         )

@@ -14,6 +14,7 @@ from canary.rollout.commands.verbs import Verb
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
+from canary.routers import Split
 from tests.support.receiving.acting import Acting, World
 from tests.support.web.servers import KnownServers, departure
 
@@ -126,3 +127,14 @@ async def test_prometheus_is_the_other_key_unless_forced(people: People) -> None
 
     assert await people.commands.submit(Request(Verb.ADVANCE, "ann", seen=seen, key="k")) == first
     assert people.acting.rollout.phase == 1
+
+
+async def test_what_is_adopted_does_not_become_nothing(world: World, people: People) -> None:
+    """Where a weight is too fine for a router the next smaller one is adopted, but not 0, which ends the rollout."""
+    world.router.split, world.router.finest_ratio = Split("lost", 0.005), 0.01
+    with pytest.raises(RefusedError, match=r"cannot adopt: 0\.5% is less than 1%, .*; adopt 1%, or 0% to"):
+        await people.commands.submit(Request("adopt", "ann", canary="v2.0", stable="v1.0", weight=0.005))
+    assert people.acting.store.rollout is None
+
+    await people.commands.submit(Request("adopt", "ann", canary="v2.0", stable="v1.0", weight=0.015))
+    assert people.acting.rollout.weight == 0.01
