@@ -4,33 +4,27 @@ Each version is held against all others among the newest rows of the shop (`expo
 `evidence.alpha` split over all comparisons. While a rollout runs the exporter does the same with its two versions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from canary.finding import Finding, ok, warning
-from canary.policy import Policy
 from canary.units import format_ratio
-from exporter.source.consistency.faults import Counts, KnownIds, RowFault, chance, row_faults
-from exporter.source.consistency.newest import NewestRows
+from exporter.source.consistency.faults import Counts, RowFault, chance
 
 
-def worse_versions(
-    policy: Policy, looked: Mapping[str, NewestRows], there: Mapping[str, KnownIds], now: float
-) -> Iterator[Finding]:
+def worse_versions(faults: Iterable[RowFault], alpha: float) -> Iterator[Finding]:
     """A warning for each version whose rows fit together worse; one line that says what was compared where none do.
 
     Args:
-        looked: the newest rows, by event.
-        there: what ids the events have that others come from.
-        now: seconds since the epoch.
+        faults: every way in which the newest rows may not fit together.
+        alpha: error probability of all comparisons together.
     """
-    faults = row_faults(policy, looked, there, now)
     compared = [(fault, counts) for fault in faults if len(counts := fault.counts()) > 1]
     comparisons = sum(len(counts) for _, counts in compared)
     found = [
         _told(fault, version, counts)
         for fault, counts in compared
         for version in counts
-        if chance(version, counts) * comparisons <= policy.evidence.alpha
+        if chance(version, counts) * comparisons <= alpha
     ]
     yield from found
     if compared and not found:

@@ -24,7 +24,7 @@ from canaryctl.check.shop.consistency import worse_versions
 from canaryctl.check.shop.floors import near_floors
 from canaryctl.check.shop.plans import expensive
 from exporter.source.columns.values import id_number
-from exporter.source.consistency.faults import KnownIds, known_ids
+from exporter.source.consistency.faults import KnownIds, known_ids, row_faults
 from exporter.source.consistency.newest import (
     FARTHEST_ZONE_SECONDS,
     FIRST_PARENT,
@@ -89,7 +89,7 @@ async def check_data(
         findings += odd or [ok(where(("database", "events", name)), _seen(one, now))]
     there = await known_ids(policy, session, looked)
     findings += _joined(policy, looked, there)
-    findings += worse_versions(policy, looked, there, now)
+    findings += worse_versions(row_faults(policy, looked, there, now), policy.evidence.alpha)
     findings += [finding async for finding in _planned(policy, session, looked, now)]
     return findings
 

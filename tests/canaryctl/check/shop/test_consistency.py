@@ -8,7 +8,7 @@ import pytest
 from canary.finding import Finding, Status
 from canary.policy import Policy
 from canaryctl.check.shop.consistency import worse_versions
-from exporter.source.consistency.faults import KnownIds
+from exporter.source.consistency.faults import KnownIds, row_faults
 from exporter.source.consistency.newest import NEWEST, NewestRows
 
 NOW = 1_000_000.0
@@ -40,7 +40,8 @@ def _told(rows: dict[str, list[list[Any]]], orders: KnownIds | None = None) -> l
         name: _event(name, [tuple(one) for one in every], [one[1] for one in every]) for name, every in rows.items()
     }
     known = orders or KnownIds.of([one[0] for one in rows["orders"]], complete=True)
-    return list(worse_versions(Policy(service="shop"), looked, {"orders": known}, NOW))
+    policy = Policy(service="shop")
+    return list(worse_versions(row_faults(policy, looked, {"orders": known}, NOW), policy.evidence.alpha))
 
 
 def _canarys(rows: list[list[Any]], share: int = 3) -> Iterator[list[Any]]:
