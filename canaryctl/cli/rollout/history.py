@@ -69,13 +69,23 @@ def command(config_file: str, output_format: str, rollout: str | None, everythin
     if output_format == "json":
         print_json(entries)
         return
-    if not entries:
-        _say_that_there_is_none(rollout)
-    elif rollout or everything:
-        _show(("row", "time", "rollout", "what", "by", "why"), map(_details, entries), zone)
-        _passports(entries, zone)
+    _tell(entries, rollout, zone, rows=bool(rollout or everything))
+
+
+def _tell(entries: Sequence[Entry], rollout: str | None, zone: str, *, rows: bool) -> None:
+    """A line for each rollout, or for each of the *rows*. A freeze before the first rollout is about none."""
+    titles: Sequence[str]
+    if rows:
+        titles, lines = ("row", "time", "rollout", "what", "by", "why"), [_details(entry) for entry in entries]
     else:
-        _show(("rollout", "versions", "began", "lasted", "outcome", "by", "why", "notes"), _rollouts(entries), zone)
+        titles = ("rollout", "versions", "began", "lasted", "outcome", "by", "why", "notes")
+        lines = list(_rollouts(entries))
+    if not lines:
+        _say_that_there_is_none(rollout)
+        return
+    _show(titles, lines, zone)
+    if rows:
+        _passports(entries, zone)
 
 
 def _say_that_there_is_none(rollout: str | None) -> None:
@@ -89,7 +99,7 @@ def _say_that_there_is_none(rollout: str | None) -> None:
     click.echo("no rollout has been started yet; `canary start` begins one")
 
 
-def _show(titles: Sequence[str], rows: Iterator[Sequence[str]], zone: str) -> None:
+def _show(titles: Sequence[str], rows: Sequence[Sequence[str]], zone: str) -> None:
     table = Table(*titles, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         # As plain text, so that nothing an alert says is taken for markup, or steers the terminal.

@@ -7,7 +7,7 @@ import pytest
 from alertmanager.receiver.status import entry_data
 from canary.errors import RefusedError
 from canary.rollout.entries import Recorded
-from canaryctl.cli.rollout.history import _details, _say_that_there_is_none
+from canaryctl.cli.rollout.history import _details, _say_that_there_is_none, _tell
 
 
 def test_there_is_no_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,15 @@ def test_there_is_no_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
     for rollout in (None, "latest"):
         _say_that_there_is_none(rollout)
         assert capsys.readouterr().out == "no rollout has been started yet; `canary start` begins one\n"
+
+
+def test_what_was_decided_before_the_first_rollout_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """A freeze is in the journal, and would have left the table of rollouts empty."""
+    frozen = Recorded(rollout="", at=NOON, actor="ann", reason="sale", key="known:elsewhere", occasion="")
+
+    _tell([dict(entry_data(frozen))], None, "UTC", rows=False)
+
+    assert capsys.readouterr().out == "no rollout has been started yet; `canary start` begins one\n"
 
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
