@@ -37,10 +37,17 @@ def files_of(
         labels: of Kubernetes' resources.
 
     Raises:
-        GenerateError: something cannot be generated, or two services would have one name or address.
+        GenerateError: something cannot be generated, two services would have one name or address, or the target has
+            no file to merge into.
     """
     _require_different(policies)
     if target == "kubernetes":
+        if merge:
+            raise GenerateError(
+                "Kubernetes' resources are merged into no file",
+                place=f"merge: {merge[0]}",
+                remedy="leave --merge out: the operator joins them with yours",
+            )
         own = {policy.service: _own_manifests(policy, labels or {}, inline=inline) for policy in policies}
         shared = _shared_manifests(*policies)
     else:
