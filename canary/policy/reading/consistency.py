@@ -378,8 +378,12 @@ def _operators(policy: Policy) -> Iterator[Inconsistency]:
 
 
 def _process(process: Process) -> Iterator[Inconsistency]:
-    if process.kind == "pm2" and (process.name == "all" or process.name.isdigit() or process.name.startswith("/")):
-        what = f"by `{process.name}` pm2 means other processes too: `all`, a number that is an id, or a /pattern/"
+    others = process.name in ("all", "default") or process.name.isdigit() or process.name.startswith("/")
+    if process.kind == "pm2" and others:
+        what = (
+            f"by `{process.name}` pm2 means other processes too: `all`, a number that is an id, a /pattern/, or "
+            "`default`, the namespace of everything that has no other"
+        )
         yield ("process", "name"), what, "give the canary's process a name, and say that"
     if process.kind == "command" and not process.stop:  # without `start` and `status` nobody is asked; that may be
         yield ("process", "stop"), "is required with `kind: command`", "give a program and its arguments"

@@ -72,7 +72,7 @@ class ConsistencyWatch:
         self._rollout = ""
         self._found: tuple[Compared, ...] = ()
         self._proven: set[tuple[str, str, str]] = set()
-        self._failed = False
+        self._failed: set[str | None] = set()
 
     def follow(self, rollout: Rollout | None) -> None:
         """Begin a look when one is due; returns at once."""
@@ -95,7 +95,7 @@ class ConsistencyWatch:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     def found(self, rollout: str) -> Sequence[Compared]:
-        """What the last look found about this rollout; nothing before the first one, and after one that failed."""
+        """What the last look found about this rollout; nothing of what it could not read."""
         return self._found if rollout == self._rollout else ()
 
     async def close(self) -> None:
@@ -106,15 +106,7 @@ class ConsistencyWatch:
         await self._sources.close()
 
     async def _look(self, rollout: Rollout) -> None:
-        try:
-            compared = await self._compared(rollout)
-        except Exception as error:  # noqa: BLE001  # a look that fails leaves its part unknown, and the next is tried
-            compared = ()
-            if not self._failed:
-                self._log.error("rows of both versions cannot be compared", exception=error)
-            self._failed = True
-        else:
-            self._failed = False
+        compared = await self._compared(rollout)
         if rollout.id != self._rollout:
             return
         self._found = compared
@@ -138,9 +130,17 @@ class ConsistencyWatch:
         faults: list[Compared] = []
         for name, session in self._sources.sessions.items():
             policy = policy_at(self._policy, name)
-            looked = await self._newest(policy, session, now, started)
-            there = await known_ids(policy, session, looked)
-            faults += await self._threads.run(partial(_counted, policy, looked, there, now, rollout))
+            try:
+                looked = await self._newest(policy, session, now, started)
+                there = await known_ids(policy, session, looked)
+                faults += await self._threads.run(partial(_counted, policy, looked, there, now, rollout))
+            except Exception as error:  # noqa: BLE001  # its part is unknown until the next look; the others' are not
+                if name not in self._failed:
+                    about = {} if name is None else {"source": name}
+                    self._log.error("rows of both versions cannot be compared", exception=error, **about)
+                self._failed.add(name)
+            else:
+                self._failed.discard(name)
         faults = [one for one in faults if f"{one.event}.{one.column}" not in limits.ignore]
         both = [one for one in faults if len(one.counts) > 1]
         look = int(max(0.0, now - started) // limits.interval) + 1

@@ -204,6 +204,7 @@ DISARMING = [
     "phases: [{traffic: 100%, duration: 5m, max_duration: 0s}]",
     "process: {kind: command}",
     "process: {kind: pm2, name: all}",
+    "process: {kind: pm2, name: default}",
     "process: {kind: pm2, name: '0'}",
     "process: {kind: pm2, name: /can.*/}",
     "process: {kind: systemd, name: '*'}",

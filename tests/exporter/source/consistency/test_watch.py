@@ -9,6 +9,7 @@ import pytest
 
 from canary.policy import Policy
 from canary.policy.database.section import Consistency
+from canary.policy.database.sources import Source
 from canary.rollout.state import Rollout, State, Weight
 from canary.threads import SharedThreads
 from exporter.source.consistency.watch import Compared, ConsistencyWatch
@@ -167,3 +168,23 @@ async def test_what_was_proven_is_not_forgotten_because_of_a_look_that_failed(sh
     later = shop.watching(shop.policy)
     assert not (await shop.look(later))["orders.payments childless"].broken
     await later.close()
+
+
+async def test_a_source_that_is_away_leaves_only_its_own_rows_unknown(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other sources' rows are held against each other all the same; that it is away is said once."""
+    await shop.sell(lambda one: one % 20 == 0, minutes=30)
+    database = shop.policy.database
+    returns = dataclasses.replace(database.events["carts"], source="tills")
+    database = dataclasses.replace(
+        database, events={**database.events, "returns": returns}, sources={"tills": Source(url="sqlite:///gone.db")}
+    )
+    watch = shop.watching(dataclasses.replace(shop.policy, database=database))
+
+    for _ in range(2):
+        assert (await shop.look(watch))["orders.payments childless"].broken
+        shop.clock.advance(Consistency().interval)
+
+    await watch.close()
+    assert caplog.messages.count("rows of both versions cannot be compared") == 1
