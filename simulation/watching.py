@@ -1,9 +1,10 @@
 """What is promised of those who watch: testers, the heartbeat, the exporter's policy.
 
-Looked at from outside, like everything here: what the routers let in, what is written into the journal.
+Looked at from outside, like everything here: what the routers let in, what is written into the journal. That a person
+ends a phase which only testers see is promised of every manual gate (`plans`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from canary import names
@@ -43,7 +44,7 @@ class Watching:
     random: Random
     silenced_until: float = 0.0
     old_since: float | None = None
-    tested: int = field(default=0)
+    tested: int = 0
 
     async def do(self, event: Event) -> None:
         """The event's beginning."""
@@ -67,19 +68,17 @@ class Watching:
         if rollout is not None and rollout.state is State.PHASE and _only_testers(rollout):
             await self.operators.give("advance", "ann")
 
-    def written(self, entry: Entry, before: Rollout | None) -> None:
-        """An entry has been appended to what was *before*."""
+    def written(self, entry: Entry) -> None:
+        """An entry has been appended."""
         if self.checks.restored:
             return
-        raises = isinstance(entry, Advanced | Promoted) and entry.actor == "alertmanager"
-        if raises and before is not None and before.running and _only_testers(before):
-            self.checks.fail("a phase that only testers see is ended by a person", f"{entry.label} of {before.id}")
         silence = isinstance(entry, Held | RollbackDecided) and entry.cause == Cause.WATCHDOG
         # Until it has been calm for as long as the time-out lasts, something else may have kept it away.
         if silence and moment() < self.silenced_until and self._calm(self.checks.policy.receiver.watchdog.timeout):
             self.checks.fail("a heartbeat that is silenced for people is not missing", f"{entry.label} {entry.rollout}")
         if isinstance(entry, Started) and self._old(_SHOWN_SECONDS):
             self.checks.fail("nothing begins that would be judged by another policy", entry.rollout)
+        raises = isinstance(entry, Advanced | Promoted) and entry.actor == "alertmanager"
         if raises and self._old(_FIRES_SECONDS):
             self.checks.fail("nothing goes on while it is judged by another policy", f"{entry.label} {entry.rollout}")
 

@@ -208,7 +208,7 @@ class World:
         before = self.truth.newest
         self.checks.written(entry, before)
         self.life.written(entry, before)
-        self.watching.written(entry, before)
+        self.watching.written(entry)
         for promise, what in broken(entry, before, self._around.policy):
             self.checks.fail(promise, what)
         if entry.decides and not isinstance(entry, Held | RollbackDecided):

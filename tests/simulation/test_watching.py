@@ -1,16 +1,18 @@
 """Worlds with testers, a silenced heartbeat and an exporter with an old policy: promises are kept, and can break."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 
 from alertmanager.receiver.act import reconciler, routercontroller, splits
 from alertmanager.receiver.decide.policywatch import PolicyWatch
+from alertmanager.receiver.decide.promotion.promoter import Promoter
 from alertmanager.receiver.decide.watchdog import Watchdog
 from canary.policy.release import Rollback
 from canary.rollout.state import Rollout
 from canary.routers.base import Split
+from canary.testing.prometheus import MemoryPrometheus
 from simulation.run import story_of
 from simulation.stories.story import Event, Story, draw
 from simulation.stories.watchers import PLACES, WATCH, with_watchers
@@ -75,6 +77,16 @@ def _unruled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(monitoring, "_mismatch", nothing)
 
 
+def _unasked(patch: pytest.MonkeyPatch) -> None:
+    complete = monitoring._complete
+
+    def whatever_the_gate(*, manual: bool) -> Callable[[MemoryPrometheus], Iterable[Mapping[str, str]]]:
+        return lambda prometheus: [*complete(manual=manual)(prometheus), *complete(manual=not manual)(prometheus)]
+
+    patch.setattr(monitoring, "_complete", whatever_the_gate)
+    patch.setattr(Promoter, "_person_decides", lambda *_: False)
+
+
 def _closed(patch: pytest.MonkeyPatch) -> None:
     wanted = splits.wanted_split
 
@@ -103,9 +115,10 @@ def _closed(patch: pytest.MonkeyPatch) -> None:
             quiet(Event(10.0, WATCH, "exporter", 100.0), *TESTED),
             "nothing goes on while it is judged by another policy",
         ),
+        (_unasked, quiet(), "no phase ends by itself that waits for people by its own plan"),
         (_closed, quiet(Event(190.0, WATCH, "tested")), "testers reach a canary at 0 %"),
     ],
-    ids=["deaf", "alike", "unruled", "closed"],
+    ids=["deaf", "alike", "unruled", "unasked", "closed"],
 )
 def test_what_is_undone_is_found(monkeypatch: pytest.MonkeyPatch, undo: Undo, story: Story, promise: str) -> None:
     """Each promise is broken by a product, or rules, that lack what keeps it."""
