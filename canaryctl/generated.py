@@ -37,9 +37,11 @@ def files_of(
         labels: of Kubernetes' resources.
 
     Raises:
-        GenerateError: something cannot be generated, or two services would have one name or address.
+        GenerateError: something cannot be generated, two services would have one name or address, or the target has
+            no file to merge into.
     """
     _require_different(policies)
+    _require_a_file(target, merge)
     if target == "kubernetes":
         own = {policy.service: _own_manifests(policy, labels or {}, inline=inline) for policy in policies}
         shared = _shared_manifests(*policies)
@@ -79,6 +81,15 @@ def _require_different(policies: Sequence[Policy]) -> None:
                 remedy="write the address of each, as a receiver of several has them: receiver.url: "
                 f"{url.partition('/services/')[0]}/services/{service}",
             )
+
+
+def _require_a_file(target: str, merge: Sequence[Path]) -> None:
+    if merge and target == "kubernetes":
+        raise GenerateError(
+            "Kubernetes' resources are merged into no file",
+            place=f"merge: {merge[0]}",
+            remedy="leave --merge out: the operator joins them with yours",
+        )
 
 
 def _apart(files: Files, service: str) -> Files:

@@ -42,13 +42,14 @@ def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Pat
     own = [f"kpi-canary-{part}-{policy.service}" for policy in policies for part in _PARTS]
     jobs = [job for job in parts_of(theirs, "scrape_configs") if job.get("job_name") not in own]
     there = [job.get("job_name") for job in jobs]
-    files = list(map(str, rules))
-    named = parts_of(theirs, "rule_files", str)
+    # Of a folder that we wrote into before they would be loaded twice, and each alert would fire twice.
+    ours_by_name = {path.name for path in rules}
+    named = [file for file in parts_of(theirs, "rule_files", str) if Path(file).name not in ours_by_name]
     return dump(
         {
             **theirs,
             "alerting": _alerting(theirs.get("alerting") or {}, ours["alerting"]["alertmanagers"]),
-            "rule_files": [*named, *(file for file in files if file not in named)],
+            "rule_files": [*named, *map(str, rules)],
             "scrape_configs": [*jobs, *(job for job in ours["scrape_configs"] if job["job_name"] not in there)],
         }
     )

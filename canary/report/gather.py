@@ -138,7 +138,7 @@ async def _reviewed(
             rows = group.create_task(row_shares(policy.service, rollout, asking))
         found = Review(measured.result(), cost.result(), others.result(), rows.result())
     except* RemoteError as errors:
-        gaps.append(f"Errors, response times and money: Prometheus is unreachable ({errors.exceptions[0]})")
+        gaps.append(f"Errors, response times, money and rows: Prometheus is unreachable ({errors.exceptions[0]})")
         found = Review()
     return found
 

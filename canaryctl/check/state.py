@@ -71,7 +71,8 @@ async def _crowded(place: str, url: URL, services: int) -> list[Finding]:
     found = await room(driver_address(url, place="state.url"), _CONNECT_SECONDS)
     needed = services * _CONNECTIONS * _RECEIVERS
     if needed > found.most:
-        what = f"{services} services hold up to {needed} connections in {_RECEIVERS} receivers, found {found.most}"
+        each = f"{_CONNECTIONS} for each service in each of {_RECEIVERS} receivers, services: {services}"
+        what = f"found {found.most} connections, expected {needed} ({each})"
     elif found.free < _CONNECTIONS:
         what = f"{max(0, found.free)} of {found.most} connections are free, expected {_CONNECTIONS} for each service"
     else:

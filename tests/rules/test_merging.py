@@ -39,6 +39,12 @@ def test_theirs_stays_and_ours_is_added_once() -> None:
     assert once["rule_files"] == ["rules/*.yml", str(RULES[0])]
 
 
+def test_rules_of_another_folder_are_not_loaded_twice() -> None:
+    """What was generated elsewhere before is renewed; a rule file of theirs stays."""
+    before = ["/srv/old/" + RULES[0].name, "/srv/shop.rules.yml"]
+    assert merge(THEIRS | {"rule_files": before})["rule_files"] == ["/srv/shop.rules.yml", str(RULES[0])]
+
+
 def test_without_an_alertmanager_the_policys_is_named() -> None:
     """An empty file becomes one that sends alerts."""
     assert merge({"scrape_configs": []})["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]

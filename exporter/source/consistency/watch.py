@@ -95,7 +95,7 @@ class ConsistencyWatch:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     def found(self, rollout: str) -> Sequence[Compared]:
-        """What the last look found about this rollout; nothing of what it could not read."""
+        """What the last look found about this rollout; of what it could not read, only what was proven."""
         return self._found if rollout == self._rollout else ()
 
     async def close(self) -> None:
@@ -134,7 +134,9 @@ class ConsistencyWatch:
                 looked = await self._newest(policy, session, now, started)
                 there = await known_ids(policy, session, looked)
                 faults += await self._threads.run(partial(_counted, policy, looked, there, now, rollout))
-            except Exception as error:  # noqa: BLE001  # its part is unknown until the next look; the others' are not
+            except Exception as error:  # noqa: BLE001  # its part stays as proven as it was; the others are looked at
+                ours = [one for one in self._found if one.event in policy.database.events]
+                faults += [one for one in ours if one.key in self._proven]
                 if name not in self._failed:
                     about = {} if name is None else {"source": name}
                     self._log.error("rows of both versions cannot be compared", exception=error, **about)

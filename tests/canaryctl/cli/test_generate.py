@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from canary.errors import GenerateError
 from canaryctl.cli.generate import command
 
 
@@ -42,6 +43,15 @@ def test_the_target_has_its_earlier_name(tmp_path: Path, target: str) -> None:
 
     assert any(name.startswith(f"{target}/") for name in written)
     assert files(tmp_path / "old", "--format", target) == written
+
+
+def test_what_cannot_be_merged_is_not_passed_over(tmp_path: Path) -> None:
+    """Kubernetes' resources were written as if no file had been named."""
+    theirs = tmp_path / "prometheus.yml"
+    theirs.write_text("scrape_configs: []\n", encoding="utf-8")
+
+    with pytest.raises(GenerateError, match="Kubernetes' resources are merged into no file"):
+        files(tmp_path, "--target", "kubernetes", "--merge", str(theirs))
 
 
 def test_a_tag_is_for_this_time(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from canary.policy import Policy
 from canary.policy.database.section import Consistency
@@ -45,6 +46,7 @@ class Shop:
     def __init__(self, url: str, policy: Policy, clock: FakeClock) -> None:
         self.clock = clock
         self._url = url
+        self._folder = Path(str(make_url(url).database)).parent
         began = clock.now() - timedelta(hours=1)
         self.rollout = Rollout(
             id="r-1",
@@ -81,6 +83,10 @@ class Shop:
     async def rename(self, table: str, new: str) -> None:
         """Give a table another name."""
         await change(self._url, f"ALTER TABLE {table} RENAME TO {new}")
+
+    def move(self, *names: str) -> None:
+        """Take the database's file from one name to another."""
+        self._folder.joinpath(names[0]).rename(self._folder / names[1])
 
     async def forget(self) -> None:
         """Delete every row."""
@@ -188,3 +194,18 @@ async def test_a_source_that_is_away_leaves_only_its_own_rows_unknown(
 
     await watch.close()
     assert caplog.messages.count("rows of both versions cannot be compared") == 1
+
+
+async def test_a_database_that_is_away_ends_no_hold(shop: Shop) -> None:
+    """What was proven stays so until it can be looked at again; of the rest nothing is known."""
+    await shop.sell(lambda one: one % 20 == 0, minutes=30)
+    found = await shop.look()
+    shop.move("shop.db", "gone.db")
+    for _ in range(2):
+        shop.clock.advance(Consistency().interval)
+        assert await shop.look() == {name: one for name, one in found.items() if one.broken}
+
+    shop.move("gone.db", "shop.db")
+    await shop.forget()
+    shop.clock.advance(Consistency().interval)
+    assert await shop.look() == {}
