@@ -18,6 +18,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +41,8 @@ _STATES = {"holding": "yellow", "promoted": "green", "finished": "green", "rolli
 _WIDE_COLUMNS = 100
 """From so many columns on a KPI has all that is known of it on one line; a terminal has 80 at first."""
 _WIDE_ONLY = ("change", "units")
+_LEAST_KPI_LINES = 2
+"""The KPI that is nearest to harm, and how many are left; what is above gives way to them."""
 _RUNNING = ("phase", "baking", "holding")
 
 Lines = Callable[[dict[str, Any]], Sequence[str]]
@@ -105,12 +108,16 @@ class _Screen:
     kpis: Sequence[KpiRow]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.above
+        free = options.update(height=None)
+        above = console.render_lines(self.above, free)
         if self.fault is not None or not self.kpis:
-            yield self.fault or Text("No KPI is judged now.", style="dim")
+            below = self.fault or Text("No KPI is judged now.", style="dim")
+            yield from _cut(above, console.height - len(console.render_lines(below, free)))
+            yield below
             return
-        taken = len(console.render_lines(self.above, options.update(height=None)))
-        room = console.height - taken - 1  # the titles
+        above_kpis = console.height - 1 - min(len(self.kpis), _LEAST_KPI_LINES)  # the titles
+        yield from _cut(above, above_kpis)
+        room = console.height - 1 - min(len(above), above_kpis)
         left = len(self.kpis) - room
         shown = self.kpis if left <= 0 else _nearest_to_harm(self.kpis, room - 1)
         yield _kpi_table(shown, narrow=options.max_width < _WIDE_COLUMNS)
@@ -118,6 +125,16 @@ class _Screen:
             yield Text(
                 f"and {len(self.kpis) - len(shown)} KPIs further from harm; a higher window shows all", style="dim"
             )
+
+
+def _cut(lines: Sequence[Sequence[Segment]], room: int) -> RenderResult:
+    """So much of what is above the KPIs that these stay on the screen, and a word about the rest."""
+    shown = lines if len(lines) <= room else lines[: max(room - 1, 0)]
+    for line in shown:
+        yield from line
+        yield Segment.line()
+    if len(shown) < len(lines):
+        yield Text(f"and {len(lines) - len(shown)} lines more; `canary status` prints all", style="dim", no_wrap=True)
 
 
 def _nearest_to_harm(kpis: Sequence[KpiRow], count: int) -> Sequence[KpiRow]:

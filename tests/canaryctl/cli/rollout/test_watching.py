@@ -52,6 +52,19 @@ def test_a_small_terminal_has_what_matters_on_it(height: int, left: int) -> None
     assert shown.count("checkout completion") == 8 - left
 
 
+@pytest.mark.parametrize("fault", ["", "Prometheus is down"])
+def test_many_troubles_leave_the_kpis_on_the_screen(fault: str) -> None:
+    """Below what is said of the rollout they were cut off without a word."""
+    troubles = [f"silenced  silence {number}" for number in range(30)]
+    kpis = [replace(pageview.view().kpis[0], name=f"completion_{n}") for n in range(3)]
+
+    shown = text(drawn(dict(pageview.RUNNING), troubles, kpis, fault, "UTC"), 80, 24)
+
+    assert len(shown.rstrip("\n").splitlines()) <= 24
+    assert "lines more; `canary status` prints all" in shown
+    assert ("KPIs: Prometheus is down" if fault else "and 2 KPIs further from harm") in shown
+
+
 def test_what_is_not_known_is_said() -> None:
     """No rollout, and a Prometheus that is down; what steers a terminal is written out."""
     assert "No KPI is judged now." in text(drawn(dict(pageview.IDLE), ["nothing"], (), "", "UTC"))
