@@ -41,6 +41,9 @@ _CLASS: Final = re.compile(r"^<class '[\w.]+'>: ")
 # The words in the name of a class, for an error that says nothing else.
 _CAPITALISED: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 
+# Enough of a wrong answer to recognize it by.
+_SHOWN_CHARACTERS: Final = 200
+
 
 class CanaryError(Exception):
     """Base of all errors that are meant to be read by a person.
@@ -269,3 +272,10 @@ def _words(error: BaseException) -> str:
         case (int(), str(said)) if not isinstance(error, OSError):  # MariaDB's
             text = said
     return _CLASS.sub("", next(iter(text.splitlines()), "")).strip()
+
+
+def shown(text: bytes | str) -> str:
+    """A foreign text for one line of a message: the beginning of it, and nothing that a terminal would obey."""
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    line = "".join(letter if letter.isprintable() else " " for letter in words[:_SHOWN_CHARACTERS])
+    return line.strip()

@@ -20,7 +20,7 @@ def read_theirs(path: Path) -> dict[str, Any]:
         data = load_as_written(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise GenerateError(f"cannot be read ({error.strerror})", place=f"merge: {path}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no text, no such day (2026-99-99), without end
         raise GenerateError(f"not valid YAML: {error}", place=f"merge: {path}") from error
     if not isinstance(data, dict):
         raise GenerateError("expected a mapping of sections such as `route:`", place=f"merge: {path}")

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from canary.errors import RemoteError, SecretError, reason
+from canary.errors import RemoteError, SecretError, reason, shown
 from canary.prometheus.access import Access
 
 T = TypeVar("T")
@@ -30,7 +30,6 @@ _CHUNK_BYTES = 64 * 2**10
 
 # What a server says about a question that it refuses is for people: its beginning is enough.
 _COMPLAINT_BYTES = 16 * 2**10
-_SHOWN_CHARACTERS = 200
 
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
@@ -175,12 +174,6 @@ def _complaint(body: bytes) -> str:
         return shown(_Complaint.model_validate_json(body).error)
     except ValidationError:
         return ""
-
-
-def shown(text: str) -> str:
-    """Foreign text for one line of a message: nothing that a terminal would obey, and not much of it."""
-    line = "".join(character if character.isprintable() else " " for character in text[:_SHOWN_CHARACTERS])
-    return line.strip()
 
 
 def _cause(error: Exception) -> str:

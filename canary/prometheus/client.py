@@ -12,11 +12,12 @@ from typing import NamedTuple, Self, TypeVar
 import aiohttp
 from pydantic import TypeAdapter
 
+from canary.errors import shown
 from canary.policy.model import Policy
 from canary.prometheus import shapes
 from canary.prometheus.access import Access, access_of
 from canary.prometheus.alert import Alert
-from canary.prometheus.api import QUICK, JsonApi, Limits, shown
+from canary.prometheus.api import QUICK, JsonApi, Limits
 
 A = TypeVar("A", bound=shapes.Answer)
 

@@ -24,8 +24,6 @@ _MOST_BYTES: Final = 16 * 1024**2
 
 _CHUNK_BYTES: Final = 64 * 1024
 
-_SHOWN_CHARACTERS: Final = 200
-
 
 async def body_of(answer: aiohttp.ClientResponse, most_bytes: int = _MOST_BYTES) -> bytes:
     """All that was answered.
@@ -49,10 +47,3 @@ def json_of(text: bytes | str) -> Any:
         ValueError: it is no JSON, or nested deeper than any router's.
     """
     return from_json(text, allow_inf_nan=False)
-
-
-def shown(text: bytes | str) -> str:
-    """A foreign text for one line of a message: the beginning of it, and nothing that a terminal would obey."""
-    words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    line = "".join(letter if letter.isprintable() else " " for letter in words[:_SHOWN_CHARACTERS])
-    return line.strip()

@@ -16,12 +16,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from canary.errors import RouterError
+from canary.errors import RouterError, shown
 from canary.finding import Finding, failed
 from canary.policy.routers.sections import CommandRouter
 from canary.policy.routers.slots import Slot
 from canary.process.program import run
-from canary.routers.answers import ODD, json_of, shown
+from canary.routers.answers import ODD, json_of
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split, TellsNothingOfServers
 from canary.routers.bucket import HAPROXY_BUCKETS, haproxy_bucket
 from canary.units import format_ratio

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from canary.errors import reason
+from canary.errors import reason, shown
 from canary.policy.finish import Probe
-from canary.routers.answers import IDENTITY, body_of, json_of, shown
+from canary.routers.answers import IDENTITY, body_of, json_of
 
 # A page that tells a version is short; a server that answers with a download is not read to its end.
 _MOST_BYTES = 64 * 1024

@@ -73,7 +73,7 @@ def load_web_config(path: Path) -> WebConfig:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise WebConfigError(f"{path}: cannot be read ({reason(error)})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day (2026-99-99), lists without end
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 1
         raise WebConfigError(f"{path}:{line}: not YAML") from None  # the original quotes the file

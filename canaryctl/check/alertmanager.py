@@ -32,7 +32,7 @@ async def check_alertmanager(policy: Policy, alertmanager: Alertmanager) -> list
         silences = await check_silences(policy, alertmanager)
     except RemoteError as error:
         return [failed(place, error.what, error.remedy)]
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return [failed(place, "its configuration is no YAML", "correct the address")]
     if not isinstance(running, dict):
         return [failed(place, "its configuration is not an Alertmanager's", "correct the address")]

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 
-from canary.errors import RouterError, reason
-from canary.routers.answers import IDENTITY, ODD, body_of, json_of, shown
+from canary.errors import RouterError, reason, shown
+from canary.routers.answers import IDENTITY, ODD, body_of, json_of
 
 _ADDRESS: Final = re.compile(r"/\S+|tcp:(?:\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}")
 

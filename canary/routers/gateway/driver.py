@@ -15,9 +15,9 @@ import aiohttp
 import yaml
 
 from canary.certificates import tls_context
-from canary.errors import RouterError, SecretError, reason
+from canary.errors import RouterError, SecretError, reason, shown
 from canary.finding import Finding, failed, warning
-from canary.routers.answers import IDENTITY, ODD, body_of, json_of, shown
+from canary.routers.answers import IDENTITY, ODD, body_of, json_of
 from canary.routers.base import FINEST_RATIO, Observation, Reading, Split, TellsNothingOfServers
 from canary.routers.gateway import route
 from canary.routers.gateway.section import GatewayRouter

@@ -11,8 +11,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.errors import RouterError
-from canary.routers.answers import ODD, body_of, json_of, shown
+from canary.errors import RouterError, shown
+from canary.routers.answers import ODD, body_of, json_of
 from canary.routers.base import Router, Split
 from canary.routers.envoy.admin import Admin
 from canary.routers.envoy.driver import EnvoyRuntimeRouter

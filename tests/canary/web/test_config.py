@@ -242,6 +242,8 @@ async def test_a_renewed_certificate_is_taken_over(certificates: Path, tmp_path:
         ("tls_server_config: {cert_file: a, key_file: b, curve_preferences: [P1]}", "curve_preferences"),
         ("tls_server_config: {cert_file: nowhere, key_file: b}", "nowhere cannot be read (No such file or directory)"),
         ("a: [", "web.yml:1: not YAML"),
+        ("a: 2026-99-99", "web.yml:1: not YAML"),
+        pytest.param("[" * 5000, "web.yml:1: not YAML", id="deep"),
         ("[]", "expected a section"),
     ],
 )

@@ -6,18 +6,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy.engine import make_url
 
+from canary import names
 from canary.policy import Policy
 from canary.policy.database.section import Consistency
 from canary.policy.database.sources import Source
 from canary.rollout.state import Rollout, State, Weight
 from canary.threads import SharedThreads
+from exporter.publish.collector import ExporterCollector
 from exporter.source.consistency.watch import Compared, ConsistencyWatch
 from exporter.source.database import Patience
 from exporter.source.sources import Sources
 from tests.canaryctl.check.shop.test_database import change
 from tests.support.clock import FakeClock
+from tests.support.databases.exporting import refresher_on
 
 _TABLES = (
     "CREATE TABLE orders (id INTEGER, visitor TEXT, cart_id INTEGER, version TEXT, total REAL, created_at TEXT)",
@@ -209,3 +213,39 @@ async def test_a_database_that_is_away_ends_no_hold(shop: Shop) -> None:
     await shop.forget()
     shop.clock.advance(Consistency().interval)
     assert await shop.look() == {}
+
+
+async def test_what_is_found_is_published_while_the_rollout_runs(shop: Shop) -> None:
+    """How many rows of each version are at fault, of how many, and whether that is proven; nothing when it is over."""
+    await shop.sell(lambda one: one % 20 == 0, minutes=30)
+    async with refresher_on(shop.policy, shop.clock) as refresher:
+        registry = CollectorRegistry()
+        registry.register(ExporterCollector(lambda: refresher.snapshot, shop.clock))
+        refresher.consistency, refresher.rollout = shop.watch, shop.rollout
+
+        def series() -> dict[tuple[str, str | None], float]:
+            unpaid = {names.ROLLOUT: "r-1", names.EVENT: "orders", names.FAULT: "childless", names.COLUMN: "payments"}
+            samples = [one for metric in registry.collect() for one in metric.samples]
+            return {
+                (one.name, one.labels.get(names.VERSION)): one.value
+                for one in samples
+                if unpaid.items() <= one.labels.items()
+            }
+
+        await refresher.refresh()
+        before = series()
+        await shop.watch.settled()
+        await refresher.refresh()
+        found = series()
+        refresher.rollout = None
+        await refresher.refresh()
+        after = series()
+
+    assert before == after == {}
+    assert found == {
+        (names.CONSISTENCY_ROWS, "v1"): 300,
+        (names.CONSISTENCY_ROWS, "v2"): 100,
+        (names.CONSISTENCY_FAULTY_ROWS, "v1"): 0,
+        (names.CONSISTENCY_FAULTY_ROWS, "v2"): 20,
+        (names.CONSISTENCY_BROKEN, None): 1,
+    }
