@@ -117,6 +117,7 @@ class Finisher:
         try:
             if await self._leader.may_act():
                 return await self._look(rollout, rollout.finishing)
+            self.waiting = None  # what was true at its last look as the leader is for another to say by now
         except RefusedError as error:
             self._log.debug("the finish has moved on", error=error)
         except CanaryError as error:

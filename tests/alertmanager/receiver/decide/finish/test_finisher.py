@@ -271,6 +271,19 @@ async def test_now_leaves_the_steps_out(shop: Shop) -> None:
     assert shop.state == "finished"
 
 
+async def test_who_leads_no_longer_says_no_reason(shop: Shop) -> None:
+    """What was waited for at its own last look may be over; the leader says what is."""
+    await shop.finish()
+    await shop.look()
+    shop.complaint = "Prometheus is unreachable"
+    await shop.pass_step()
+    assert shop.waits == ("prometheus", shop.complaint)
+
+    shop.acting.lead.leading = False
+    await shop.look()
+    assert shop.finisher.waiting is None
+
+
 @pytest.mark.parametrize(
     ("reason", "word"),
     [("Prometheus", "prometheus"), ("heartbeat", "alertmanager"), ("router", "routers"), ("process", "process")],
