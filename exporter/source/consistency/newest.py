@@ -4,6 +4,7 @@ They are looked for by their time within bounds, as an index can serve it; only 
 id, for a shop whose times are in another zone or unit than is said has rows, and none within any bounds.
 """
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from canary.policy.reading.document import Location
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
+from exporter.source.sources import rows_apart
 from exporter.source.statements import Statements
 from exporter.source.streams import Stream, fitted, kinds_read, streams_of
 
@@ -98,6 +100,8 @@ async def newest_rows(
     settled = clock_zone.of_instants if stream.instants else clock_zone
     dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
     dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
+    if len(dated) > most:  # of each shard so many: older than the newest of all, some are missing
+        dated = heapq.nlargest(most, dated, key=lambda one: one[1])
     return NewestRows(
         name,
         event,
@@ -129,10 +133,11 @@ async def _rows(
 
 
 async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any], *, anyhow: bool) -> Sequence[Row]:
-    rows = await session.rows(statements.look(by_time=True), bounds)
+    keys = [ID, *range(FIRST_PARENT, FIRST_PARENT + len(statements.parents))]
+    rows = await rows_apart(session, statements.look(by_time=True), bounds, keys)
     if rows or not anyhow:
         return rows
-    return await session.rows(statements.look(by_time=False), {"count": bounds["count"]})
+    return await rows_apart(session, statements.look(by_time=False), {"count": bounds["count"]}, keys)
 
 
 async def first_stream(policy: Policy, session: Session, name: str) -> Stream:

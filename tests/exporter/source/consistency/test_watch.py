@@ -1,6 +1,7 @@
 """While a rollout runs, the rows of its two versions are held against each other, alongside everything else."""
 
 import dataclasses
+import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -91,6 +92,10 @@ class Shop:
     def move(self, *names: str) -> None:
         """Take the database's file from one name to another."""
         self._folder.joinpath(names[0]).rename(self._folder / names[1])
+
+    def copy(self, name: str) -> None:
+        """Keep the database as it is now in another file."""
+        shutil.copy(self._folder / "shop.db", self._folder / name)
 
     async def forget(self) -> None:
         """Delete every row."""
@@ -249,3 +254,24 @@ async def test_what_is_found_is_published_while_the_rollout_runs(shop: Shop) -> 
         (names.CONSISTENCY_FAULTY_ROWS, "v2"): 20,
         (names.CONSISTENCY_BROKEN, None): 1,
     }
+
+
+async def test_shards_have_ids_of_their_own(shop: Shop) -> None:
+    """A payment of another shard's order of the same number pays for none, and the amounts of both do not add up."""
+    await shop.sell(lambda _: False, minutes=30)
+    shop.copy("paid.db")
+    await shop.forget()
+    await shop.sell(lambda one: one % 20 == 0, minutes=30)
+    database = shop.policy.database
+    events = {name: dataclasses.replace(event, source="tills") for name, event in database.events.items()}
+    tills = {"tills": Source(urls=("sqlite:///shop.db", "sqlite:///paid.db"))}
+    watch = shop.watching(
+        dataclasses.replace(shop.policy, database=dataclasses.replace(database, events=events, sources=tills))
+    )
+
+    found = await shop.look(watch)
+
+    await watch.close()
+    assert found["orders.payments childless"].counts == {"v1": (0, 600), "v2": (20, 200)}
+    assert found["orders.total amount"].counts == {"v1": (0, 600), "v2": (0, 180)}
+    assert [name for name, one in found.items() if one.broken] == ["orders.payments childless"]
