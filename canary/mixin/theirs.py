@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from canary.errors import GenerateError
+from canary.mixin.yamltext import load_as_written
 
 
 def read_theirs(path: Path) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def read_theirs(path: Path) -> dict[str, Any]:
         GenerateError: it cannot be read, or is no mapping of sections.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_as_written(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise GenerateError(f"cannot be read ({error.strerror})", place=f"merge: {path}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # no text, no such day (2026-99-99), without end

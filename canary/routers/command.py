@@ -92,7 +92,7 @@ class ProgramRouter(TellsNothingOfServers):
             raise RouterError(outcome.fault, place=f"router {self.name}: read")
         try:
             left = json_of(outcome.output).get("sessions")
-            return None if left is None else max(0, int(left))
+            return None if left is None else max(0, int(_number(left)))
         except ODD as error:
             found = shown(outcome.output)
             raise RouterError(f"expected a number of sessions, found {found!r}", place=f"router {self.name}") from error
@@ -125,7 +125,7 @@ class ProgramRouter(TellsNothingOfServers):
         try:
             answer = json_of(output)
             stable = _stable(answer) if self._slots else None
-            weight_ratio = _share(answer, stable) if stable is not None else float(answer["weight"])
+            weight_ratio = _share(answer, stable) if stable is not None else float(_number(answer["weight"]))
             if not (math.isfinite(weight_ratio) and 0 <= weight_ratio <= 1):
                 raise ValueError  # one sentence explains every wrong answer
             salt = None if answer.get("salt") is None else int(answer["salt"])
@@ -145,6 +145,13 @@ class ProgramRouter(TellsNothingOfServers):
         return '{"slot_b": RATIO, "stable": "a" or "b"}' if self._slots else '{"weight": RATIO}'
 
 
+def _number(said: Any) -> Any:
+    """What may be a number, or the text of one. Python takes `false` for 0, where a program means that it failed."""
+    if isinstance(said, bool):
+        raise TypeError(said)
+    return said
+
+
 def _stable(answer: Mapping[str, object]) -> Slot:
     said = answer["stable"]
     if said == "a":
@@ -156,5 +163,5 @@ def _stable(answer: Mapping[str, object]) -> Slot:
 
 def _share(answer: Mapping[str, Any], stable: Slot) -> float:
     """The canary's traffic weight, of what is said about slot b."""
-    share = float(answer.get("slot_b", stable == "b"))
+    share = float(_number(answer["slot_b"])) if "slot_b" in answer else float(stable == "b")
     return round(1 - share, _DIGITS) if stable == "b" else share

@@ -7,6 +7,7 @@ id, for a shop whose times are in another zone or unit than is said has rows, an
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
@@ -100,8 +101,6 @@ async def newest_rows(
     settled = clock_zone.of_instants if stream.instants else clock_zone
     dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
     dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
-    if len(dated) > most:  # of each shard so many: older than the newest of all, some are missing
-        dated = heapq.nlargest(most, dated, key=lambda one: one[1])
     return NewestRows(
         name,
         event,
@@ -129,7 +128,10 @@ async def _rows(
         stumbled = error.what
     if stream.key is not None:
         rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
-    return [row for row in rows if row[MOMENT] is not None], stumbled  # `canary check` tells of the others by itself
+    rows = [row for row in rows if row[MOMENT] is not None]  # `canary check` tells of the others by itself
+    if len(rows) > (most := bounds["count"]):  # so many of each shard: of older ones some are missing
+        rows = heapq.nlargest(most, rows, key=itemgetter(MOMENT))
+    return rows, stumbled
 
 
 async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any], *, anyhow: bool) -> Sequence[Row]:

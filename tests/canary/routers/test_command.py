@@ -92,7 +92,18 @@ async def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "printed",
-    ["", "fine", "[]", "{}", '{"weight": 2}', '{"weight": "NaN"}', '{"weight": null}', '{"weight": [1]}', "7"],
+    [
+        "",
+        "fine",
+        "[]",
+        "{}",
+        '{"weight": 2}',
+        '{"weight": "NaN"}',
+        '{"weight": null}',
+        '{"weight": false}',
+        '{"weight": [1]}',
+        "7",
+    ],
 )
 async def test_nonsense_is_not_a_reading(tmp_path: Path, printed: str) -> None:
     """Whatever is not a weight from 0 to 1 is unknown, and never agrees with anything, not even with 0."""
@@ -103,6 +114,15 @@ async def test_nonsense_is_not_a_reading(tmp_path: Path, printed: str) -> None:
     assert observation.weight_ratio is None
     assert not observation.agrees(Split("r-7", 0))
     assert len(await router.check()) == 1
+
+
+@pytest.mark.parametrize("printed", ['{"sessions": false}', '{"sessions": "soon"}', "7"])
+async def test_nonsense_is_no_number_of_sessions(tmp_path: Path, printed: str) -> None:
+    """The canary's process is stopped once there are none: what is no number is never taken for that."""
+    router = programs(tmp_path, show=f"print({printed!r})")
+
+    with pytest.raises(RouterError, match="expected a number of sessions, found"):
+        await router.sessions(0)
 
 
 async def test_a_missing_program_is_named(tmp_path: Path) -> None:

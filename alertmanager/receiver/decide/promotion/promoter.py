@@ -90,11 +90,6 @@ class Promoter:
         self._log = Log("advance")
         store.listen(lambda _: self._wake_up.set())
 
-    @property
-    def waiting_for(self) -> str:
-        """Why the rollout does not go on, for people; empty when none runs."""
-        return self.waiting.text if self.waiting else ""
-
     def confirm(self, alert: Alert) -> None:
         """Alertmanager's key, for the phase that the alert names."""
         self._key = _Moment(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())

@@ -69,7 +69,8 @@ async def test_nothing_advances_by_itself_and_the_status_says_why() -> None:
         await deciding.key()
         await deciding.promoter.step()
         assert deciding.rollout.phase == 0
-        assert "change freeze" in deciding.promoter.waiting_for
+        assert deciding.promoter.waiting is not None
+        assert "change freeze" in deciding.promoter.waiting.text
 
         deciding.clock.advance(101)
         await deciding.key()

@@ -100,7 +100,7 @@ async def test_alertmanagers_key_reaches_the_promoter_and_needs_prometheus(scene
     await scene.parts.promoter.step()
     assert scene.store.rollout is not None
     assert scene.store.rollout.phase == 0
-    assert scene.parts.promoter.waiting_for
+    assert scene.parts.promoter.waiting
 
     scene.firing.append(complete)
     scene.clock.advance(60)

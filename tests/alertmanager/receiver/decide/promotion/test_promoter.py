@@ -3,6 +3,7 @@
 import pytest
 
 from alertmanager.receiver.decide.alerts.admission import Outcome
+from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, closed, undelivered
 from canary import names
 from canary.errors import RefusedError
 from canary.policy.gates import UrlGate
@@ -60,7 +61,7 @@ async def test_prometheus_is_a_key() -> None:
         await deciding.key()
         await deciding.promoter.step()
         assert deciding.rollout.phase == 0
-        assert deciding.promoter.waiting_for == deciding.complaint
+        assert deciding.promoter.waiting == Waiting(Reason.PROMETHEUS, deciding.complaint)
 
         deciding.complaint = ""
         await deciding.passes(10)
@@ -77,7 +78,7 @@ async def test_alertmanagers_key_grows_old() -> None:
         await deciding.promoter.step()
 
         assert deciding.rollout.phase == 0
-        assert names.PHASE_COMPLETE in deciding.promoter.waiting_for
+        assert deciding.promoter.waiting == undelivered(None, "")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ async def test_the_users_own_gate_is_asked_until_it_opens() -> None:
         deciding.gate = "the gate answered 503"
         await deciding.key()
         assert await deciding.promoter.step() == 30
-        assert (deciding.rollout.phase, deciding.promoter.waiting_for) == (0, deciding.gate)
+        assert (deciding.rollout.phase, deciding.promoter.waiting) == (0, closed(deciding.gate))
 
         deciding.gate = ""
         await deciding.passes(30)

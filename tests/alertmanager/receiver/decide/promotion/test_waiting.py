@@ -119,7 +119,6 @@ async def test_whoever_does_not_run_waits_for_nothing() -> None:
         await deciding.order("rollback")
         await deciding.promoter.step()
         assert deciding.promoter.waiting is None
-        assert deciding.promoter.waiting_for == ""
 
 
 class Series:
