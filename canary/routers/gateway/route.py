@@ -6,7 +6,7 @@ chooses nobody here, and stands in an annotation only to tell whose weights thes
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from canary.routers.base import Reading, Split, written_pair
@@ -29,7 +29,9 @@ def wanted(section: GatewayRouter, route: Mapping[str, Any], split: Split) -> Ma
     for rule in rules:
         own = PARTS * let_in if _is_testers(section, rule) else weight
         for stable, canary in _pair(section, rule):
-            stable["weight"], canary["weight"] = PARTS - own, own
+            for backends, parts in ((stable, PARTS - own), (canary, own)):
+                for index, backend in enumerate(backends):
+                    backend["weight"] = 0 if index else parts
     metadata = {"resourceVersion": route["metadata"]["resourceVersion"], "annotations": {SALT: str(split.salt)}}
     return {"metadata": metadata, "spec": {"rules": rules}}
 
@@ -106,11 +108,12 @@ def _rules(section: GatewayRouter, route: Mapping[str, Any]) -> Iterator[Mapping
             yield rule
 
 
-def _pair(section: GatewayRouter, rule: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The two Services of a rule, when it names both."""
-    by_name = {backend["name"]: backend for backend in rule.get("backendRefs", ())}
-    if section.stable in by_name and section.canary in by_name:
-        yield by_name[section.stable], by_name[section.canary]
+def _pair(section: GatewayRouter, rule: Mapping[str, Any]) -> Iterator[tuple[list[Any], list[Any]]]:
+    """The two Services of a rule, when it names both; each as often as it does, which may be once for each port."""
+    backends = rule.get("backendRefs", ())
+    stable, canary = ([one for one in backends if one["name"] == name] for name in (section.stable, section.canary))
+    if stable and canary:
+        yield stable, canary
 
 
 def _is_testers(section: GatewayRouter, rule: Mapping[str, Any]) -> bool:
@@ -129,14 +132,14 @@ def _is_testers(section: GatewayRouter, rule: Mapping[str, Any]) -> bool:
     )
 
 
-def _ratio(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> float:
+def _ratio(stable: Sequence[Any], canary: Sequence[Any]) -> float:
     """The canary's part; a weight that is missing is 1, as the API has it."""
-    weights = (int(stable.get("weight", 1)), int(canary.get("weight", 1)))
-    if min(weights) < 0:
-        raise ValueError(f"a weight is {min(weights)}, expected 0 or more")
-    if not sum(weights):
+    of_stable, of_canary = ([int(one.get("weight", 1)) for one in backends] for backends in (stable, canary))
+    if (least := min(of_stable + of_canary)) < 0:
+        raise ValueError(f"a weight is {least}, expected 0 or more")
+    if not sum(of_stable + of_canary):
         raise ValueError("both weights are 0: the Gateway answers everybody with an error")
-    return weights[1] / sum(weights)
+    return sum(of_canary) / sum(of_stable + of_canary)
 
 
 def _waiting(route: Mapping[str, Any]) -> str:

@@ -172,6 +172,20 @@ async def test_a_route_that_changes_meanwhile_is_read_anew(api: Api, tmp_path: P
     assert api.stored["spec"]["rules"][1]["backendRefs"][1]["weight"] == 2_500
 
 
+async def test_a_service_that_a_rule_names_twice_is_counted_whole(api: Api, tmp_path: Path) -> None:
+    """Once for each port, say: the last one's weight is not all that it has, and lowering lowers both."""
+    spec = copy.deepcopy(api.stored["spec"])
+    spec["rules"][1]["backendRefs"].insert(0, {"name": "shop-canary", "port": 81, "weight": 10_000})
+    api.change(spec)
+    router = HttpRouteRouter(section(tmp_path, api.port))
+    await router.read()
+    assert (await router.read()).weight_ratio == 0.5
+
+    await router.set_weight(Split("r-7", 0))
+    weights = [one["weight"] for one in api.stored["spec"]["rules"][1]["backendRefs"] if one["name"] == "shop-canary"]
+    assert weights == [0, 0]
+
+
 async def test_what_the_controller_has_not_taken_over_is_unknown(api: Api, tmp_path: Path) -> None:
     """A stored weight is not one in force, and never 0."""
     router = HttpRouteRouter(section(tmp_path, api.port, timeout=0.5))
