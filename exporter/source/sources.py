@@ -255,16 +255,24 @@ async def single_rows(
     statement = stream.rows
     if sample is not None and stream.sampled is not None:
         statement, parameters = stream.sampled, {**parameters, "sample": sample}
-    if isinstance(session, SourceSession) and session.ids_apart:
-        keys = [ROWS_ID, *(ROWS_PARENTS + number for number, near in enumerate(stream.near_parents) if near)]
-        found: list[Sequence[Any]] = []
-        for shard, rows in enumerate(await session.rows_of_each(statement, parameters)):
-            found += [_with(row, {key: _of_shard(shard, row[key]) for key in keys}) for row in rows]
-    else:
-        found = list(await session.rows(statement, parameters))
+    keys = [ROWS_ID, *(ROWS_PARENTS + number for number, near in enumerate(stream.near_parents) if near)]
+    found = await rows_apart(session, statement, parameters, keys)
     if stream.hashed:
         found = [_with(row, {ROWS_UNIT: hashed_unit(row[ROWS_UNIT])}) for row in found]
     return found
+
+
+async def rows_apart(
+    session: Session, statement: sa.Executable, parameters: Mapping[str, Any], keys: Sequence[int]
+) -> Sequence[Sequence[Any]]:
+    """All rows, with ids in the columns *keys* that no two shards have in common."""
+    if not isinstance(session, SourceSession) or not session.ids_apart:
+        return await session.rows(statement, parameters)
+    return [
+        _with(row, {key: _of_shard(shard, row[key]) for key in keys})
+        for shard, rows in enumerate(await session.rows_of_each(statement, parameters))
+        for row in rows
+    ]
 
 
 def _with(row: Sequence[Any], cells: Mapping[int, Any]) -> Sequence[Any]:

@@ -29,6 +29,7 @@ from exporter.source.consistency.newest import (
 )
 from exporter.source.database import Row, Session
 from exporter.source.mapping import parents_of
+from exporter.source.sources import rows_apart
 
 FEW = 20
 """Of fewer rows no share is told."""
@@ -119,8 +120,8 @@ async def known_ids(policy: Policy, session: Session, looked: Mapping[str, Newes
     found = {}
     for parent in sorted(wanted):
         statement = (await first_stream(policy, session, parent)).sample
-        rows = await session.rows(statement, {"count": _PARENTS})
-        found[parent] = KnownIds.of([row[0] for row in rows], complete=len(rows) < _PARENTS)
+        rows = await rows_apart(session, statement, {"count": _PARENTS}, [ID])
+        found[parent] = KnownIds.of([row[ID] for row in rows], complete=len(rows) < _PARENTS)
     return found
 
 

@@ -4,8 +4,10 @@ They are looked for by their time within bounds, as an index can serve it; only 
 id, for a shop whose times are in another zone or unit than is said has rows, and none within any bounds.
 """
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
@@ -15,6 +17,7 @@ from canary.policy.reading.document import Location
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
+from exporter.source.sources import rows_apart
 from exporter.source.statements import Statements
 from exporter.source.streams import Stream, fitted, kinds_read, streams_of
 
@@ -125,14 +128,18 @@ async def _rows(
         stumbled = error.what
     if stream.key is not None:
         rows = [(*row[:VERSION], row[VERSION] and _COMPUTED, *row[VERSION + 1 :]) for row in rows]
-    return [row for row in rows if row[MOMENT] is not None], stumbled  # `canary check` tells of the others by itself
+    rows = [row for row in rows if row[MOMENT] is not None]  # `canary check` tells of the others by itself
+    if len(rows) > (most := bounds["count"]):  # so many of each shard: of older ones some are missing
+        rows = heapq.nlargest(most, rows, key=itemgetter(MOMENT))
+    return rows, stumbled
 
 
 async def _look(session: Session, statements: Statements, bounds: Mapping[str, Any], *, anyhow: bool) -> Sequence[Row]:
-    rows = await session.rows(statements.look(by_time=True), bounds)
+    keys = [ID, *range(FIRST_PARENT, FIRST_PARENT + len(statements.parents))]
+    rows = await rows_apart(session, statements.look(by_time=True), bounds, keys)
     if rows or not anyhow:
         return rows
-    return await session.rows(statements.look(by_time=False), {"count": bounds["count"]})
+    return await rows_apart(session, statements.look(by_time=False), {"count": bounds["count"]}, keys)
 
 
 async def first_stream(policy: Policy, session: Session, name: str) -> Stream:
