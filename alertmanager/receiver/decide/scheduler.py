@@ -79,7 +79,10 @@ class Scheduler:
         pending = self.pending
         if pending is None:
             return _IDLE_SECONDS
-        if self._clock.now() < pending.start_at or not await self._leader.may_act():
+        if self._clock.now() < pending.start_at:
+            return _INTERVAL_SECONDS
+        if not await self._leader.may_act():
+            self.fault = ""  # what was in this receiver's way is for the leader to say by now
             return _INTERVAL_SECONDS
         try:
             await self._begin(pending)

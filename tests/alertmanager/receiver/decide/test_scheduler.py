@@ -139,6 +139,10 @@ async def test_what_was_in_the_way_all_along_is_what_is_told(night: Night) -> No
     night.faults.extend([RouterError("is away", place="router edge1")] * 2)
     await night.after(HOUR)
     assert night.scheduler.fault == "router edge1: is away"
+    night.people.acting.lead.leading = False
+    await night.after(timedelta())
+    assert night.scheduler.fault == ""
+    night.people.acting.lead.leading = True
     await night.after(HOUR / 4)
     await night.after(HOUR)
 
