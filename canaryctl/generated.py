@@ -25,6 +25,7 @@ def files_of(
     *,
     merge: Sequence[Path] = (),
     output: Path = Path(),
+    removed: Sequence[str] = (),
     inline: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Mapping[str, Files]:
@@ -34,6 +35,7 @@ def files_of(
         target: `files`, `kubernetes`, or one of `REMOTE`.
         merge: an alertmanager.yml and a prometheus.yml that are there already; ours are these with our parts added.
         output: the folder that everything is written into; a merged prometheus.yml names it.
+        removed: services that are no more; what was merged for them is taken out of the files to merge into.
         labels: of Kubernetes' resources.
 
     Raises:
@@ -52,7 +54,7 @@ def files_of(
                 policy.service: {**own[policy.service], **remote_files(policy, target, inline=inline)}
                 for policy in policies
             }
-        shared = {**_shared_files(*policies), **_merged_files(policies, merge, _rules(own, output))}
+        shared = {**_shared_files(*policies), **_merged_files(policies, merge, _rules(own, output), removed)}
     if len(policies) == 1:
         return {policies[0].service: {**own[policies[0].service], **shared}}
     return {
@@ -156,7 +158,9 @@ def _rules(own: Mapping[str, Files], output: Path) -> list[Path]:
     return sorted(output / path for files in own.values() for path in files if path.startswith("prometheus/rules/"))
 
 
-def _merged_files(policies: Sequence[Policy], merge: Sequence[Path], rules: Sequence[Path]) -> Files:
+def _merged_files(
+    policies: Sequence[Policy], merge: Sequence[Path], rules: Sequence[Path], removed: Sequence[str]
+) -> Files:
     """Which of the two a file is, is told by what is in it: its name may be any."""
     from alertmanager.config.configuration import alertmanager_file
     from canary.mixin.theirs import read_theirs
@@ -166,9 +170,9 @@ def _merged_files(policies: Sequence[Policy], merge: Sequence[Path], rules: Sequ
     for path in merge:
         theirs = read_theirs(path)
         if is_prometheus(theirs):
-            name, text = "prometheus/prometheus.yml", merged_file(theirs, policies, rules)
+            name, text = "prometheus/prometheus.yml", merged_file(theirs, policies, rules, removed)
         else:
-            name, text = "alertmanager/alertmanager.yml", alertmanager_file(*policies, merge=path)
+            name, text = "alertmanager/alertmanager.yml", alertmanager_file(*policies, merge=path, removed=removed)
         if name in files:
             raise GenerateError(f"two files to merge into would both be {name}", place=f"merge: {path}")
         files[name] = text

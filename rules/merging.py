@@ -2,7 +2,8 @@
 
 Copying jobs by hand into a file whose `global` says another interval, and rules into a folder that `rule_files` may or
 may not name, is where shops with a Prometheus of their own stumbled. What is theirs is never touched: ours are known by
-their names, which begin with `kpi-canary-` and end with the service's. Doing it again renews them.
+their names, which begin with `kpi-canary-` and end with the service's. Doing it again renews them, and takes those of
+a service away that is said to be no more.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from canary.errors import GenerateError
 from canary.mixin.theirs import parts_of
 from canary.mixin.yamltext import dump
 from canary.policy import Policy
+from rules.generate import alerts_file, recording_file
 from rules.scrape import scrape_config
 
 Section = dict[str, Any]
@@ -29,21 +31,25 @@ def is_prometheus(data: Section) -> bool:
     return not _SECTIONS.isdisjoint(data)
 
 
-def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Path]) -> str:
+def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Path], removed: Sequence[str] = ()) -> str:
     """The text of their file with our parts in it.
 
     Args:
         rules: the files that our rules are generated into; they are read from there, so that they need no copying.
+        removed: services that are no more; their jobs and rules are taken out.
 
     Raises:
         GenerateError: a section that ours are added to is not what Prometheus takes.
     """
     ours = scrape_config(*policies)
-    own = [f"kpi-canary-{part}-{policy.service}" for policy in policies for part in _PARTS]
+    services = [*(policy.service for policy in policies), *removed]
+    own = [f"kpi-canary-{part}-{service}" for service in services for part in _PARTS]
     jobs = [job for job in parts_of(theirs, "scrape_configs") if job.get("job_name") not in own]
     there = [job.get("job_name") for job in jobs]
     # Of a folder that we wrote into before they would be loaded twice, and each alert would fire twice.
-    ours_by_name = {path.name for path in rules}
+    ours_by_name = {path.name for path in rules} | {
+        file(gone) for gone in removed for file in (alerts_file, recording_file)
+    }
     named = [file for file in parts_of(theirs, "rule_files", str) if Path(file).name not in ours_by_name]
     return dump(
         {

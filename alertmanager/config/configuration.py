@@ -4,7 +4,7 @@ What Alertmanager does with each setting is measured in docs/alertmanager.md.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,11 @@ def alertmanager_config(*policies: Policy) -> Section:
     return config | ({"time_intervals": intervals} if intervals else {})
 
 
-def alertmanager_file(*policies: Policy, merge: Path | None = None) -> str:
+def alertmanager_file(*policies: Policy, merge: Path | None = None, removed: Sequence[str] = ()) -> str:
     """The text of `alertmanager.yml`; with *merge*, that file with our parts added or renewed.
+
+    Args:
+        removed: services that are no more; what an earlier merge added for them is taken out of *merge*.
 
     Raises:
         GenerateError: the file to merge into cannot be read, or names would be there twice.
@@ -67,6 +70,8 @@ def alertmanager_file(*policies: Policy, merge: Path | None = None) -> str:
     if merge is None:
         return dump(alertmanager_config(*policies))
     config = read_theirs(merge)
+    for service in removed:
+        config = _without(config, service)
     for policy in policies:
         config = merged(config, alertmanager_config(policy), policy)
     return dump(config)
@@ -74,7 +79,11 @@ def alertmanager_file(*policies: Policy, merge: Path | None = None) -> str:
 
 def guard_name(policy: Policy) -> str:
     """The name of the receiver that acts; everything that we own in a shared file begins with it."""
-    return f"canary-{policy.service}"
+    return _guard_name(policy.service)
+
+
+def _guard_name(service: str) -> str:
+    return f"canary-{service}"
 
 
 def people_name(policy: Policy) -> str:
@@ -206,49 +215,58 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     Raises:
         GenerateError: *theirs* has no route, or a section that ours are added to is no list of mappings.
     """
+    rest = _without(theirs, policy.service)
+    # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
+    mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
+    guard = guard_name(policy)
+    result = {
+        **rest,
+        # Ours stand first: a route of theirs without `continue` would keep alerts from us.
+        "route": {**rest["route"], "routes": [*mine, *rest["route"]["routes"]]},
+        "inhibit_rules": [*rest["inhibit_rules"], *ours["inhibit_rules"]],
+        "receivers": [*rest["receivers"], *(part for part in ours["receivers"] if part["name"] == guard)],
+    }
+    intervals = [*rest.get("time_intervals", []), *ours.get("time_intervals", [])]
+    _require_people(policy, theirs, result["receivers"])
+    return result | ({"time_intervals": intervals} if intervals else {})
+
+
+def _without(theirs: Section, service: str) -> Section:
+    """*theirs* without what was added for a service.
+
+    Raises:
+        GenerateError: *theirs* has no route, or a section that ours are added to is no list of mappings.
+    """
     route = theirs.get("route")
     if not isinstance(route, dict):
         what = "expected Alertmanager's configuration or Prometheus', found neither `route` nor `scrape_configs`"
         raise GenerateError(what, place="merge")
-    guard = guard_name(policy)
-    routes = _foreign(route, "routes", partial(_is_our_route, policy))
-    # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
-    mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
-    result = {
+    guard = _guard_name(service)
+    rest = {
         **theirs,
-        # Ours stand first: a route of theirs without `continue` would keep alerts from us.
-        "route": {**route, "routes": [*mine, *routes]},
-        "inhibit_rules": [
-            *_foreign(theirs, "inhibit_rules", partial(_is_our_inhibition, policy)),
-            *ours["inhibit_rules"],
-        ],
-        "receivers": [
-            *_foreign(theirs, "receivers", lambda part: part.get("name") == guard),
-            *(part for part in ours["receivers"] if part["name"] == guard),
-        ],
+        "route": {**route, "routes": _foreign(route, "routes", partial(_is_our_route, service))},
+        "inhibit_rules": _foreign(theirs, "inhibit_rules", partial(_is_our_inhibition, service)),
+        "receivers": _foreign(theirs, "receivers", lambda part: part.get("name") == guard),
     }
-    intervals = [
-        *_foreign(theirs, "time_intervals", partial(_is_our_interval, policy)),
-        *ours.get("time_intervals", []),
-    ]
-    _require_people(policy, theirs, result["receivers"])
-    return result | ({"time_intervals": intervals} if intervals or "time_intervals" in theirs else {})
+    if "time_intervals" not in theirs:
+        return rest
+    return rest | {"time_intervals": _foreign(theirs, "time_intervals", partial(_is_our_interval, service))}
 
 
-def _is_our_route(policy: Policy, part: Section) -> bool:
+def _is_our_route(service: str, part: Section) -> bool:
     matchers = part.get("matchers") or []
-    for_people = _equals(names.SERVICE, policy.service) in matchers and _NO_DRILL in matchers
-    return part.get("receiver") == guard_name(policy) or for_people
+    for_people = _equals(names.SERVICE, service) in matchers and _NO_DRILL in matchers
+    return part.get("receiver") == _guard_name(service) or for_people
 
 
-def _is_our_inhibition(policy: Policy, part: Section) -> bool:
+def _is_our_inhibition(service: str, part: Section) -> bool:
     sources = part.get("source_matchers") or []
-    return _equals(names.SERVICE, policy.service) in sources and names.ROLLOUT in (part.get("equal") or [])
+    return _equals(names.SERVICE, service) in sources and names.ROLLOUT in (part.get("equal") or [])
 
 
-def _is_our_interval(policy: Policy, part: Section) -> bool:
+def _is_our_interval(service: str, part: Section) -> bool:
     """Not every name that begins so: `shop-eu` is another service than `shop`."""
-    return re.fullmatch(re.escape(guard_name(policy)) + r"-freeze-\d+", str(part.get("name"))) is not None
+    return re.fullmatch(re.escape(_guard_name(service)) + r"-freeze-\d+", str(part.get("name"))) is not None
 
 
 def _foreign(theirs: Section, section: str, mine: Callable[[Section], bool]) -> list[Section]:

@@ -52,13 +52,42 @@ for _kind in ("bool", "int", "float", "timestamp"):
 _Dumper.add_representer(AsWritten, lambda dumper, text: dumper.represent_scalar(text.tag, str(text)))
 
 
+_MOST_VALUES = 1_000_000
+"""With every alias written out, as `dump` writes them; a file of thousands of jobs has fewer."""
+
+
 def load_as_written(text: str) -> Any:
     """One YAML document of somebody else's, which `dump` writes with the same values.
 
     Raises:
-        yaml.YAMLError: it is none.
+        yaml.YAMLError: it is none, or never ends when its aliases are written out.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _written_out(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: yaml.Node, sizes: dict[int, int | None]) -> int:
+    """How many values a node is without aliases; *sizes* has those of nodes seen, and none for those that are open."""
+    if id(node) not in sizes:
+        sizes[id(node)] = None
+        inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        parts = [] if isinstance(node, yaml.ScalarNode) else inside
+        sizes[id(node)] = 1 + sum(_written_out(part, sizes) for part in parts)
+    size = sizes[id(node)]
+    if size is None:
+        raise yaml.MarkedYAMLError(problem="an alias in it contains itself", problem_mark=node.start_mark)
+    if size > _MOST_VALUES:
+        raise yaml.MarkedYAMLError(
+            problem=f"more than {_MOST_VALUES:,} values when its aliases are written out", problem_mark=node.start_mark
+        )
+    return size
 
 
 def dump(data: Any) -> str:

@@ -42,7 +42,11 @@ _TARGETS = ("files", "kubernetes", *REMOTE)
     help="With --target kubernetes: a label that your operator selects PrometheusRules by; repeatable.",
 )
 @click.option(
-    "--remove", "removed", multiple=True, metavar="SERVICE", help="Take away the files of a service that is no more."
+    "--remove",
+    "removed",
+    multiple=True,
+    metavar="SERVICE",
+    help="A service that is no more: its files are taken away, and its parts out of a file to merge into.",
 )
 @click.option(
     "--tag-header",
@@ -77,7 +81,15 @@ def command(
         policies = [with_tag(policy, tag_header) for policy in policies]
     if output_format in _TARGETS:  # the earlier name of --target
         target = output_format
-    files = files_of(policies, target, merge=merge, output=output.absolute(), inline=inline, labels=_pairs(labels))
+    files = files_of(
+        policies,
+        target,
+        merge=merge,
+        output=output.absolute(),
+        removed=removed,
+        inline=inline,
+        labels=_pairs(labels),
+    )
     output_files.write(files, output, removed)
     written = sorted(name for texts in files.values() for name in texts)
     if output_format == "json":

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from canary.errors import GenerateError
+from rules.generate import alerts_file, recording_file
 from rules.merging import is_prometheus, merged_file
 from scripts import golden
 
@@ -43,6 +44,22 @@ def test_rules_of_another_folder_are_not_loaded_twice() -> None:
     """What was generated elsewhere before is renewed; a rule file of theirs stays."""
     before = ["/srv/old/" + RULES[0].name, "/srv/shop.rules.yml"]
     assert merge(THEIRS | {"rule_files": before})["rule_files"] == ["/srv/shop.rules.yml", str(RULES[0])]
+
+
+def test_a_service_that_is_no_more_is_taken_out_of_their_file() -> None:
+    """Its jobs would be scraped for ever, its rules read from a file that is gone; the shop's job may be theirs."""
+    gone = golden.policy("strategy")
+    rules = [Path("/srv/generated/prometheus/rules", file(gone.service)) for file in (alerts_file, recording_file)]
+    with_it = yaml.safe_load(merged_file(THEIRS, [golden.policy("minimal"), gone], [*RULES, *rules]))
+
+    without = yaml.safe_load(merged_file(with_it, [golden.policy("minimal")], RULES, removed=[gone.service]))
+
+    assert [job["job_name"] for job in with_it["scrape_configs"] if "canary" in job["job_name"]] != [
+        job["job_name"] for job in without["scrape_configs"] if "canary" in job["job_name"]
+    ]
+    assert not [job for job in without["scrape_configs"] if gone.service in job["job_name"].removeprefix(gone.service)]
+    assert without["rule_files"] == ["rules/*.yml", str(RULES[0])]
+    assert without["scrape_configs"][:2] == THEIRS["scrape_configs"]
 
 
 def test_without_an_alertmanager_the_policys_is_named() -> None:

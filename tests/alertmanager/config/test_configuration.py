@@ -232,6 +232,21 @@ def test_two_services_merge_into_one_file(tmp_path: Path) -> None:
     assert "canary-bookshop" in _receivers(file, labels | {"service": "bookshop"})
 
 
+def test_a_service_that_is_no_more_is_taken_out_of_their_file(tmp_path: Path) -> None:
+    """Routes, inhibitions, webhook and freezes of it go; of the others, and of theirs, nothing does."""
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(_THEIRS)
+    file.write_text(alertmanager_file(golden.policy("strategy"), merge=file))
+    without = yaml.safe_load(file.read_text())
+    file.write_text(alertmanager_file(golden.policy("strategy"), golden.policy("custom"), merge=file))
+    assert "canary-bookshop" in file.read_text()
+
+    file.write_text(alertmanager_file(golden.policy("strategy"), merge=file, removed=["bookshop"]))
+
+    assert yaml.safe_load(file.read_text()) == without
+    assert _amtool("check-config", str(file)).returncode == 0
+
+
 def test_merging_leaves_what_others_wrote_about_the_service(tmp_path: Path) -> None:
     """A team's own route and inhibition for the service stay, and so does the freeze of a service of a longer name."""
     file = tmp_path / "alertmanager.yml"

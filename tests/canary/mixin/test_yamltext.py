@@ -54,3 +54,29 @@ _VALUES = st.recursive(
 def test_whatever_it_is_it_means_the_same_afterwards(value: Any) -> None:
     """To a program that goes by YAML 1.1, too."""
     assert yaml.safe_load(dump(load_as_written(yaml.safe_dump(value)))) == value
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "jobs: &a {again: {job: *a}}", "a: &a\n  <<: *a\n", "&a {? *a : 1}"])
+def test_what_holds_itself_is_refused_with_its_line(text: str) -> None:
+    """Written out it would never end; it ended in a traceback."""
+    with pytest.raises(yaml.YAMLError, match="an alias in it contains itself") as refused:
+        load_as_written(text)
+    assert "line 1" in str(refused.value)
+
+
+def test_aliases_that_unfold_without_measure_are_refused() -> None:
+    """Some lines of them would be gigabytes."""
+    lines = [
+        "a0: &a0 [x, x, x, x, x, x, x, x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]" for n in range(1, 9)),
+    ]
+
+    with pytest.raises(yaml.YAMLError, match="more than 1,000,000 values when its aliases are written out"):
+        load_as_written("\n".join(lines))
+
+
+def test_an_alias_that_is_used_twice_is_written_out_twice() -> None:
+    """Parts that are alike are no parts that hold themselves."""
+    assert dump(load_as_written("a: &a {b: [1]}\nc: [*a, *a]\nd: {<<: *a, e: 2}\n")) == (
+        "a:\n  b:\n    - 1\nc:\n  - b:\n      - 1\n  - b:\n      - 1\nd:\n  b:\n    - 1\n  e: 2\n"
+    )

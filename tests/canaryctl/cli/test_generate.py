@@ -54,6 +54,25 @@ def test_what_cannot_be_merged_is_not_passed_over(tmp_path: Path) -> None:
         files(tmp_path, "--target", "kubernetes", "--merge", str(theirs))
 
 
+def test_a_service_that_is_removed_leaves_the_merged_files(tmp_path: Path) -> None:
+    """Of both files, in one go with its own files."""
+    prometheus, alertmanager = tmp_path / "prometheus.yml", tmp_path / "alertmanager.yml"
+    prometheus.write_text(
+        "scrape_configs: [{job_name: kpi-canary-exporter-books}, {job_name: node}]\n", encoding="utf-8"
+    )
+    alertmanager.write_text(
+        "route: {receiver: on-call, routes: [{receiver: canary-books}]}\n"
+        "receivers: [{name: on-call}, {name: canary-books}]\n",
+        encoding="utf-8",
+    )
+
+    files(tmp_path, "--merge", str(prometheus), "--merge", str(alertmanager), "--remove", "books")
+
+    written = [tmp_path / "out" / path for path in ("prometheus/prometheus.yml", "alertmanager/alertmanager.yml")]
+    assert not [path for path in written if "books" in path.read_text(encoding="utf-8")]
+    assert "job_name: node" in written[0].read_text(encoding="utf-8")
+
+
 def test_a_tag_is_for_this_time(tmp_path: Path) -> None:
     """The option writes the tag into the router's configuration, whatever the policy says of it."""
     policy = tmp_path / "canary.yaml"
