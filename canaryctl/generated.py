@@ -48,12 +48,7 @@ def files_of(
         own = {policy.service: _own_manifests(policy, labels or {}, inline=inline) for policy in policies}
         shared = _shared_manifests(*policies)
     else:
-        own = {policy.service: _own_files(policy, inline=inline) for policy in policies}
-        if target in REMOTE:
-            own = {
-                policy.service: {**own[policy.service], **remote_files(policy, target, inline=inline)}
-                for policy in policies
-            }
+        own = {policy.service: _files_for(policy, target, inline=inline) for policy in policies}
         shared = {**_shared_files(*policies), **_merged_files(policies, merge, _rules(own, output), removed)}
     if len(policies) == 1:
         return {policies[0].service: {**own[policies[0].service], **shared}}
@@ -129,6 +124,12 @@ def remote_files(policy: Policy, target: str, *, inline: bool = False) -> Files:
         case _:
             made = victoriametrics_rules(policy)
     return {f"{target}/canary-{policy.service}.rules.yml": dump(made)}
+
+
+def _files_for(policy: Policy, target: str, *, inline: bool) -> Files:
+    """A service's own files, with those of a ruler of its own."""
+    remote = remote_files(policy, target, inline=inline) if target in REMOTE else {}
+    return {**_own_files(policy, inline=inline), **remote}
 
 
 def _own_files(policy: Policy, *, inline: bool) -> Files:

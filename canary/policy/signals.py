@@ -4,6 +4,7 @@ from dataclasses import field
 from typing import Annotated, Literal
 
 from canary.policy.values.types import (
+    Backend,
     Bytes,
     Factor,
     HostPort,
@@ -15,7 +16,6 @@ from canary.policy.values.types import (
     Scrape,
     Selector,
     ShareLimit,
-    Text,
     Threshold,
     lasting,
     section,
@@ -124,9 +124,9 @@ class Signals:
     version_label: LabelName = "version"
     endpoint_label: LabelName = "endpoint"
     status_label: LabelName = "status"
-    canary_backend: Text = "canary"
+    canary_backend: Backend = "canary"
     """HAProxy preset: the canary's backend."""
-    stable_backend: Text = "stable"
+    stable_backend: Backend = "stable"
     """HAProxy preset: stable's backend."""
     node_selector: Selector = ""
     """Label matchers of the canary machine's node exporter series; when missing, those of the router's upstreams."""

@@ -32,7 +32,7 @@ def haproxy_lines(target: str, name: str) -> tuple[str, ...]:
     Raises:
         RouterError: the target cannot be written in HAProxy's configuration.
     """
-    _require_word(target, name, "\"'\\#%{}() \t\n")
+    _require_word(target, name, "\"'\\#%{}()")
     return (
         f"log {target} len {_LINE_BYTES} format raw local0",
         "http-request set-var(txn.canary_at) date(0,ms)",
@@ -56,10 +56,10 @@ def nginx_line(target: str, name: str) -> str:
     Raises:
         RouterError: the target cannot be written in nginx' configuration.
     """
-    _require_word(target, name, "\"'\\#$;{} \t\n")
+    _require_word(target, name, "\"'\\#$;{}")
     return f"access_log {target} canary_requests;"
 
 
 def _require_word(target: str, name: str, forbidden: str) -> None:
-    if any(character in forbidden for character in target):
+    if any(character in forbidden or character.isspace() for character in target):
         raise RouterError(f"expected one word without blanks or quotes, found {target!r}", place=f"router {name}: log")

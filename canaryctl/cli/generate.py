@@ -6,7 +6,7 @@ import click
 
 from canary.errors import InputError
 from canary.fleet.files import policy_files
-from canary.policy import load_policy
+from canary.policy import Policy, load_policy
 from canary.routers.tag import with_tag
 from canaryctl import output as output_files
 from canaryctl.cli.console import print_json
@@ -71,24 +71,14 @@ def command(
     alertmanager.yml and one set of dashboards for all. Files of services whose policies are not named are not replaced:
     then nothing is written.
     """
-    policies = [load_policy(path) for path in policy_files(config_files)]
-    if not policies:
-        raise InputError("no policy (*.yaml) is in it", place=f"--config.file {config_files[0]}")
-    for service in removed:
-        if service in {policy.service for policy in policies}:
-            raise click.BadParameter(f"{service} is the service of a policy that is named", param_hint="--remove")
+    policies = _policies(config_files, removed)
     if tag_header is not None:
         policies = [with_tag(policy, tag_header) for policy in policies]
     if output_format in _TARGETS:  # the earlier name of --target
         target = output_format
+    labelled = _pairs(labels)
     files = files_of(
-        policies,
-        target,
-        merge=merge,
-        output=output.absolute(),
-        removed=removed,
-        inline=inline,
-        labels=_pairs(labels),
+        policies, target, merge=merge, output=output.absolute(), removed=removed, inline=inline, labels=labelled
     )
     output_files.write(files, output, removed)
     written = sorted(name for texts in files.values() for name in texts)
@@ -98,6 +88,16 @@ def command(
         of_services = f" for {len(policies)} services" if len(policies) > 1 else ""
         click.echo(f"{len(written)} files written to {output}{of_services}")
         click.echo(f"Next: {_next(target, output, merge)}")
+
+
+def _policies(config_files: tuple[Path, ...], removed: tuple[str, ...]) -> list[Policy]:
+    policies = [load_policy(path) for path in policy_files(config_files)]
+    if not policies:
+        raise InputError("no policy (*.yaml) is in it", place=f"--config.file {config_files[0]}")
+    for service in removed:
+        if service in {policy.service for policy in policies}:
+            raise click.BadParameter(f"{service} is the service of a policy that is named", param_hint="--remove")
+    return policies
 
 
 def _next(target: str, output: Path, merge: tuple[Path, ...]) -> str:

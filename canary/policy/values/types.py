@@ -187,6 +187,9 @@ def _has_room(name: str) -> None:
         )
 
 
+Backend = Annotated[str, Grammar("the name of a backend", "[A-Za-z0-9_.:-]{1,128}", "shop-canary")]
+"""A backend of HAProxy, by what it may be called there; it becomes a part of queries."""
+
 TAG_HEADER = Grammar(
     "the name of a header that a word may be put behind",
     "[A-Za-z][A-Za-z0-9-]{0,63}",
@@ -241,11 +244,16 @@ def _check_host(text: str) -> None:
         raise UnfitError(f"expected an address, found {shown(text)}: {error}") from None
 
 
+_ENCODED = "write what a URL does not have as it is encoded: %7B for {, %22 for a quotation mark"
+
+_IN_URL = r'[^\s"<>\\^`{|}]'
+"""What a URL has unencoded. `{{` would be a template to Prometheus and Alertmanager, which are told many of them."""
+
 HttpUrl = Annotated[
     str,
     Grammar(
         "a URL",
-        rf"https?://{_HOST}(?::{_PORT})?(?:[/?#][^ \t\n]*)?",
+        rf"https?://{_HOST}(?::{_PORT})?(?:[/?#]{_IN_URL}*)?",
         "http://127.0.0.1:9090",
         _check_host,
         "begin with http:// or https://, name a host, and leave user names and passwords out",
@@ -253,7 +261,9 @@ HttpUrl = Annotated[
 ]
 """An address of a server, without credentials."""
 
-Link = Annotated[str, Grammar("a URL", r"(?:https?://[^ \t\n/]+(?:/[^ \t\n]*)?)?", "https://grafana.example.org")]
+Link = Annotated[
+    str, Grammar("a URL", rf"(?:https?://(?!/){_IN_URL}+)?", "https://grafana.example.org", remedy=_ENCODED)
+]
 """An address that people follow from an alert, or nothing."""
 
 HostPort = Annotated[str, Grammar("host:port", _ADDRESS, "10.0.1.10:5000", _check_host)]

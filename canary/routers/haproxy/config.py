@@ -150,7 +150,7 @@ def render(section: HaproxyRouter) -> str:
         forwarded="" if tag.is_forwarded(section.tag_header) else "    option forwardfor\n",
         map=section.map,
         rights="".join(f"    {what} {section.user}\n" for what in ("user", "group") if section.user),
-        sockets="\n".join(f"    stats socket {_bind(socket)} level admin" for socket in section.sockets),
+        sockets="\n".join(f"    stats socket {_bind(section, socket)} level admin" for socket in section.sockets),
         front="\n".join(f"    {line}" for line in _front(section)),
         user=_without_customer(section)
         + _USERS[section.sticky].format(
@@ -181,9 +181,9 @@ def _backends(section: HaproxyRouter) -> str:
     )
 
 
-def _bind(socket: str) -> str:
-    if socket.startswith("tcp:"):
-        address = socket.removeprefix("tcp:")
+def _bind(section: HaproxyRouter, socket: str) -> str:
+    address = _word(section, "sockets", socket).removeprefix("tcp:")
+    if address != socket:
         return f"{'ipv6' if address.startswith('[') else 'ipv4'}@{address}"
     return f"{socket} mode 660"
 

@@ -69,3 +69,23 @@ async def test_what_cannot_be_started_is_a_fault() -> None:
     assert "cannot be started" in (await run(("/no/such/program",), timeout_seconds=1)).fault
     assert "cannot be started" in (await run(("true", "a\0b"), timeout_seconds=1)).fault
     assert "cannot be started" in (await run(("true", "x" * 200_000), timeout_seconds=1)).fault[-500:]
+
+
+async def test_arguments_are_no_shells(tmp_path: Path) -> None:
+    """What a shell would run, replace or part is one argument, and nothing else is started."""
+    made = tmp_path / "made"
+    words = (
+        f"$(touch {made})",
+        f"`touch {made}`",
+        f"; touch {made}",
+        f"| touch {made}",
+        f"> {made}",
+        "*",
+        "$HOME",
+        "a b",
+    )
+
+    outcome = await run((sys.executable, "-c", "import sys; print(sys.argv[1:])", *words), timeout_seconds=30)
+
+    assert outcome.output == f"{list(words)}\n"
+    assert not made.exists()
