@@ -91,7 +91,7 @@ async def held_against_primary(
         most: so many of the newest rows of each event are compared.
 
     Raises:
-        DatabaseError: one of them cannot be asked, the replica does not catch up, or the primary is none.
+        DatabaseError: one of them is unreachable, the replica does not catch up, or the primary is none.
     """
     patience = policy.database.replica.max_lag if policy.database.replica is not None else _PATIENCE_SECONDS
     await require_primary(primary)
@@ -114,7 +114,7 @@ async def require_primary(session: Session) -> None:
     """Ask whether this is a primary.
 
     Raises:
-        DatabaseError: it cannot be asked, or it is a replica.
+        DatabaseError: it is unreachable, or it is a replica.
     """
     await session.rows(sa.text("SELECT 1"))
     if session.dialect_name == "postgresql" and (await session.rows(_RECOVERY))[0][0]:

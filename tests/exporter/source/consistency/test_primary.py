@@ -61,7 +61,7 @@ class Published:
     """A shop, and a subscriber that follows its tables row by row and tells no lag.
 
     Attributes:
-        here: the subscriber, in which one may write beside what comes.
+        here: the subscriber, in which one may write next to what comes.
     """
 
     def __init__(self, server: Postgres) -> None:
