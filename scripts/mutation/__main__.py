@@ -20,8 +20,8 @@ _EXPLAINED = Path(__file__).with_name("explained.toml")
 _LEAST_RATIO = 0.9
 # What mutmut calls a change that a test has noticed; one that never comes to an end is noticed, too.
 _NOTICED = ("killed", "timeout")
-# Lines of the log that only show when somebody looks for a fault promise nothing.
-_UNCHANGED = ("_log[.]debug",)
+# Nothing is promised by lines that only show when somebody looks for a fault, nor by how parts are called in the log.
+_UNCHANGED = ("_log[.]debug", "= Log[(]")
 
 
 @dataclass(frozen=True)

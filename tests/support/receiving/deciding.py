@@ -1,5 +1,6 @@
 """The receiver's deciding parts on a test's clock, with a journal in memory: what alerts, time and people lead to."""
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Sequence
@@ -48,6 +49,7 @@ class AwayJournal(MemoryJournal):
         super().__init__(Table(), SERVICE, before=self._require)
 
     async def _require(self, _operation: str) -> None:
+        await asyncio.sleep(0)  # others go on while a journal is asked
         if self.broken:
             raise JournalError("no space left", place="journal")
 
