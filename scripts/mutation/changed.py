@@ -7,6 +7,7 @@ is forked for each change. Of the tests in question the one that has noticed the
 first, then the quickest.
 """
 
+import gc
 import json
 import os
 import sys
@@ -66,6 +67,7 @@ class Changes:
             for function in hits:
                 self._passing_by[function].append(item)
         trampoline.set_mutant_under_test("")
+        gc.freeze()  # what is collected in a fork is copied first
         for items in self._passing_by.values():
             items.sort(key=lambda one: self._seconds[one.nodeid])
 

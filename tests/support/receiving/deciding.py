@@ -65,10 +65,10 @@ class Deciding:
         silence: what keeps Alertmanager from turning its key.
     """
 
-    def __init__(self, policy: Policy, journal: AwayJournal) -> None:
+    def __init__(self, policy: Policy, journal: AwayJournal, clock: FakeClock | None = None) -> None:
         self.policy = policy
         self.journal = journal
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.complaint = ""
         self.gate = ""
         self.silence: Silence | None = None
@@ -104,9 +104,9 @@ class Deciding:
 
     @classmethod
     @asynccontextmanager
-    async def about(cls, policy: Policy, *, force: bool = False) -> AsyncIterator[Self]:
+    async def about(cls, policy: Policy, *, force: bool = False, clock: FakeClock | None = None) -> AsyncIterator[Self]:
         """The parts, with a rollout of v2.0 against v1.0 that has just begun."""
-        deciding = cls(policy, AwayJournal())
+        deciding = cls(policy, AwayJournal(), clock)
         await deciding.order("start", canary="v2.0", stable="v1.0", force=force)
         yield deciding
 

@@ -12,6 +12,7 @@ from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Held, Recorded, Resumed, RollbackDecided
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
+from tests.support.clock import FakeClock
 from tests.support.receiving.deciding import AwayJournal, Deciding
 
 BLIND = Policy(service="shop", receiver=Receiver(watchdog=Watchdog(timeout=180, then=600)))
@@ -309,14 +310,25 @@ async def test_every_watch_is_closed_though_an_earlier_one_is() -> None:
         assert closed == [(first, "no limit was broken", "watched"), (second, broken, "watched")]
 
 
+class Machine(FakeClock):
+    """A clock whose machine may be started again."""
+
+    started = "earlier"
+
+    @property
+    def boot(self) -> str:
+        """Which start of it."""
+        return self.started
+
+
 async def test_a_watch_that_another_machine_began_ends_by_the_wall_clock() -> None:
     """After a restart of the machine it does not begin anew: what was promoted long ago is not watched for ever."""
     policy = Policy(service="shop", rollback=Rollback(watch=3600), receiver=CALM)
-    async with Deciding.about(policy) as deciding:
-        deciding.clock.identity = "earlier"
+    clock = Machine()
+    async with Deciding.about(policy, clock=clock) as deciding:
         await deciding.order("promote")
-        deciding.clock.identity = "later"
-        deciding.clock.advance(3601)
+        clock.started = "later"
+        clock.advance(3601)
         await deciding.passes(0)
 
         assert "watch_closed" in deciding.rollout.recorded
