@@ -142,7 +142,7 @@ class Feed:
         stream = self.stream
         whole = now - self._read_whole_at >= stream.every_seconds
         if whole:
-            await self._reader.look_at_newest_times()
+            await self._reader.look_at_newest_times(now)
         if whole or stream.fresh:
             back = (stream.horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
             if self.refreshed_at is not None:
