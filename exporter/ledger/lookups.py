@@ -63,7 +63,7 @@ class Lookup:
     Attributes:
         place: the policy's key.
         forgotten: whether some did not fit.
-        retry_at: it is left alone until then.
+        retry_at: it is left alone until then, monotonic.
     """
 
     def __init__(
