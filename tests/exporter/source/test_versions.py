@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from canary.policy.database.section import DEFAULT_EVENTS, Assignments, Exclude
+from canary.policy.database.section import DEFAULT_EVENTS, Assignments, Exclude, TimeUnit
 from canary.policy.model import Policy
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
@@ -197,7 +197,8 @@ async def test_assignments_in_moments_fit_rows_in_the_shops_own_time(
         shown = (now - timedelta(minutes=minutes)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
         await data.run(sa.text("INSERT INTO visits VALUES (:id, 'ann', :at)"), {"id": number, "at": shown})
     found = []
-    for column, unit in (("at", None), ("seconds", "seconds")):
+    times: tuple[tuple[str, TimeUnit | None], ...] = (("at", None), ("seconds", "seconds"))
+    for column, unit in times:
         given = Assignments(table="served", unit="cookie", time=column, time_unit=unit, version="version")
         events = {"visits": replace(DEFAULT_EVENTS["visits"], version=None, unit="cookie")}
         policy = policy_for(data.url, timezone=zone)
