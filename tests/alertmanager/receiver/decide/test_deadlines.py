@@ -322,7 +322,7 @@ class Machine(FakeClock):
 
 
 async def test_a_watch_that_another_machine_began_ends_by_the_wall_clock() -> None:
-    """After a restart of the machine it does not begin anew: what was promoted long ago is not watched for ever."""
+    """After a restart of the machine it does not restart: what was promoted long ago is not watched for ever."""
     policy = Policy(service="shop", rollback=Rollback(watch=3600), receiver=CALM)
     clock = Machine()
     async with Deciding.about(policy, clock=clock) as deciding:
