@@ -80,8 +80,8 @@ class Testers:
     networks: tuple[Network, ...] = ()
     """Address ranges, such as `10.0.1.0/24`."""
     metrics: Link | None = None
-    """Receiver that answers these networks at the shop's own `/api/metrics`, by the generated configuration of HAProxy
-    and nginx: `receiver.url` when missing, none when empty."""
+    """Receiver that answers these networks at the shop's own `/api/metrics`, by the generated configuration of HAProxy,
+    nginx, Envoy and Traefik: `receiver.url` when missing, none when empty."""
     header: HeaderPair | None = None
     """`Name: value` of a request header."""
     cookie: CookiePair | None = None
@@ -190,9 +190,9 @@ class Receiver:
     page_url: Link = ""
     """Where people open the receiver's page, for links in alerts and messages; `url` when empty."""
     timezone: TimeZone = "UTC"
-    """The zone in which the page, messages and the command line tell times, with UTC next to it."""
+    """The zone in which the page, messages and commands tell times, with UTC next to it, and read those people type."""
     freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
-    """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""
+    """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00`."""
 
     @property
     def page(self) -> str:
