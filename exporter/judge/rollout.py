@@ -79,6 +79,7 @@ class JudgedRollout:
         files: ExactFiles | None = None,
         trusted: Container[str] = (),
         rhythm: Rhythm | None = None,
+        only_proofs: bool = False,
     ) -> JudgedRollout:
         """A new judge for a rollout.
 
@@ -88,6 +89,7 @@ class JudgedRollout:
             trusted: KPIs that may fail a canary although their units are not customers: a calibration has seen that
                 they may.
             rhythm: how far KPIs fall over the day; without it they do not.
+            only_proofs: it is looked at once, when all is over, and only for what is proven by then.
         """
         shared = [
             seconds
@@ -104,6 +106,7 @@ class JudgedRollout:
         if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
             parameters = replace(parameters, exact=True)
             exact = ExactHalf.of(policy, rollout, parameters, entry, files)
+            exact.only_proofs = only_proofs
         return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact, rhythm=rhythm)
 
     def look(
