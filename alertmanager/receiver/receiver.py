@@ -335,7 +335,7 @@ class Receiver:
         require_slots(policy, self.store.rollout)
         require_reloadable(self.plans.file, policy, _RELOADED)
         self.plans.file = policy
-        self.freezes.follow(policy.receiver.freeze)
+        self.freezes.follow(policy.receiver)
         await self.policies.record()
 
     def _outside_page(self) -> str:

@@ -34,31 +34,36 @@ class Freeze:
     """Months, such as `december`, `november:december` or `11:12`."""
     years: tuple[Years, ...] = ()
     """Years, such as `2026` or `2026:2027`."""
-    location: TimeZone = "UTC"
-    """The time zone in which all of it is meant, such as `Europe/Berlin`."""
+    location: TimeZone | None = None
+    """Time zone in which it is meant, such as `Europe/Berlin`; the shop's (`receiver.timezone`) when missing."""
 
 
-def interval(freeze: str | Freeze) -> TimeInterval:
-    """What a freeze means, in either form."""
+def zone_of(freeze: str | Freeze, shops: str) -> str:
+    """The time zone in which a freeze is meant: the shop's own where it names none."""
+    return shops if isinstance(freeze, str) or freeze.location is None else freeze.location
+
+
+def interval(freeze: str | Freeze, shops: str) -> TimeInterval:
+    """What a freeze means, in either form, in a shop of that zone."""
     if isinstance(freeze, str):
-        return grammar.parse_short(freeze)
+        return grammar.parse_short(freeze, shops)
     return TimeInterval(
         times=tuple((grammar.parse_clock(one.start_time), grammar.parse_clock(one.end_time)) for one in freeze.times),
         weekdays=tuple(map(grammar.parse_weekdays, freeze.weekdays)),
         days_of_month=tuple(map(grammar.parse_days, freeze.days_of_month)),
         months=tuple(map(grammar.parse_months, freeze.months)),
         years=tuple(map(grammar.parse_years, freeze.years)),
-        location=freeze.location,
+        location=zone_of(freeze, shops),
     )
 
 
-def title(freeze: str | Freeze) -> str:
-    """What people read of it: its name, or what it says."""
+def title(freeze: str | Freeze, shops: str) -> str:
+    """What people read of it: its name, or what it says, and in which zone."""
     if isinstance(freeze, str):
-        return f"{freeze} (UTC)"
+        return f"{freeze} ({shops})"
     times = [f"{one.start_time}-{one.end_time}" for one in freeze.times]
     parts = (freeze.weekdays, freeze.days_of_month, freeze.months, freeze.years, times)
-    return freeze.name or f"{' '.join(','.join(part) for part in parts if part)} ({freeze.location})"
+    return freeze.name or f"{' '.join(','.join(part) for part in parts if part)} ({zone_of(freeze, shops)})"
 
 
 def faults(freezes: Sequence[str | Freeze]) -> list[tuple[tuple[int | str, ...], str, str]]:

@@ -190,9 +190,9 @@ class Receiver:
     page_url: Link = ""
     """Where people open the receiver's page, for links in alerts and messages; `url` when empty."""
     timezone: TimeZone = "UTC"
-    """The zone in which the page, messages and the command line tell times, with UTC next to it."""
+    """The zone in which the page, messages and commands tell times, with UTC next to it, and read those people type."""
     freeze: tuple[ShortFreeze | Freeze, ...] = field(default_factory=tuple)
-    """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00` (UTC)."""
+    """Times in which nothing advances: Alertmanager's time intervals, or `sat,sun` and `mon-fri 18:00-24:00`."""
 
     @property
     def page(self) -> str:

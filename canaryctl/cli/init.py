@@ -119,7 +119,7 @@ def command(
     _write(output, text)
     _write_schema(schema)
     if output_format == "json":
-        print_json(_as_json(output, found, rows, findings))
+        print_json(_as_json(output, found, rows, findings) | {"timezone": start.timezone, "timezone_reason": why})
         return
     for finding in findings:
         console.print(Text(f"{finding.status.value:<8} {finding}"), soft_wrap=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from canary.timing import zones
 from canary.timing.clock import SystemClock
-from canary.timing.times import from_text
 from canary.units import format_size, parse_duration, parse_size
 
 config_file = click.option(
@@ -93,28 +93,69 @@ class ByteSize(click.ParamType[int]):
 
 
 class _Moment(click.ParamType[datetime]):
-    """A moment, or how long it is until then."""
+    """A moment, without a zone where none is typed: which is the shop's, the policy says (`in_the_shops_zone`).
+
+    Args:
+        durations: whether it may be said as well how long it is until then.
+    """
 
     name = "time"
 
+    def __init__(self, *, durations: bool) -> None:
+        self._durations = durations
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """From `3h`, `2026-12-24 18:00` (UTC) or `2026-12-24T18:00+01:00`."""
+        """From `3h`, `2026-12-24 18:00`, `2026-12-24T18:00+01:00` or `2026-12-24 18:00 Europe/Berlin`."""
         if isinstance(value, datetime):
             return value
-        try:
-            return SystemClock().now() + timedelta(seconds=parse_duration(value))
-        except (ValueError, OverflowError):
+        if self._durations:
             try:
-                return from_text(value)
+                return SystemClock().now() + timedelta(seconds=parse_duration(value))
             except (ValueError, OverflowError):
-                self.fail(
-                    f"expected a duration such as 3h, or a time such as 2026-12-24T18:00, found {value!r}", param, ctx
-                )
+                pass  # not a duration, so a time
+        try:
+            return zones.typed(value)
+        except zones.UnclearMomentError as error:
+            self.fail(str(error), param, ctx)
+        except ValueError:
+            either = "a duration such as 3h, or a time" if self._durations else "a time"
+            self.fail(f"expected {either} such as 2026-12-24T18:00, found {value!r}", param, ctx)
 
 
-def moment_option(name: str, *, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # noqa: A002  # click's word
-    """An option that is a moment."""
-    return click.option(name, type=_Moment(), help=help)
+def moment_option(
+    name: str,
+    *,
+    help: str,  # noqa: A002  # click's word
+    durations: bool = True,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that is a moment; *durations* says whether it may be given as a time from now as well."""
+    return click.option(name, type=_Moment(durations=durations), metavar="TIME", help=help)
+
+
+def in_the_shops_zone(at: datetime, zone: str, option: str) -> datetime:
+    """The moment that an option means, in UTC: where none is typed, the zone is the shop's.
+
+    Raises:
+        BadParameter: there is no such moment in it, or two.
+    """
+    try:
+        return zones.settled(at, zone)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
+
+
+def looked_back_from(until: datetime | None, zone: str) -> datetime:
+    """What `--until` means to a command that studies the past, which is told; now without it.
+
+    Raises:
+        BadParameter: there is no such moment in the shop's zone, or two.
+    """
+    if until is None:
+        return SystemClock().now()
+    moment = in_the_shops_zone(until, zone, "--until")
+    # Not in the result's own stream: that is a table, or JSON for a program.
+    click.echo(zones.in_zone(f"Looking back from {zones.moment(moment, seconds=False)}.", zone), err=True)
+    return moment
 
 
 def duration_option(name: str, *, default: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # noqa: A002  # as above

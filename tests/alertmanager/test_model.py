@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         self.store.listen(self.watchdog.notice)
         timer = PhaseTimer(self.store, leader, self.clock)
         plans = Plans(self.policy)
-        freezes = Freezes((), self.store, self.clock)
+        freezes = Freezes(Receiver(), self.store, self.clock)
         self.promoter = Promoter(
             plans,
             self.store,

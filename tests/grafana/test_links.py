@@ -21,7 +21,7 @@ def _alert(server: Prometheus) -> dict[str, Any]:
     """The first alert that fires."""
     deadline = time.monotonic() + 20
     while True:
-        with urllib.request.urlopen(f"{server.url}/api/v1/alerts", timeout=5) as response:
+        with urllib.request.urlopen(f"{server.url}/api/v1/alerts", timeout=30) as response:
             alerts = json.load(response)["data"]["alerts"]
         if alerts:
             first: dict[str, Any] = alerts[0]

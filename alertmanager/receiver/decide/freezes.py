@@ -5,13 +5,12 @@ is no reason that a status could give, and does not keep a person's `start` or `
 freeze is about raising only; nothing that lowers or holds ever asks for it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from canary.errors import RefusedError
 from canary.policy import freeze as policies
-from canary.policy.freeze import Freeze
+from canary.policy.release import Receiver
 from canary.policy.values.timeinterval import ends
 from canary.rollout.commands.freezing import BeginFreeze, FreezeLifted, Frozen, LiftFreeze
 from canary.rollout.entries import Entry
@@ -43,19 +42,20 @@ class Freezes:
     """Knows whether a freeze is in force, and writes those that people begin and lift.
 
     Args:
-        freezes: those of the policy.
+        receiver: the section of the policy that has some of them, and the shop's zone, in which they are meant.
     """
 
-    def __init__(self, freezes: Sequence[str | Freeze], store: RolloutStore, clock: Clock) -> None:
-        self.follow(freezes)
+    def __init__(self, receiver: Receiver, store: RolloutStore, clock: Clock) -> None:
+        self.follow(receiver)
         self._store = store
         self._clock = clock
         self._begun: Frozen | None = None
         store.listen(self._heard)
 
-    def follow(self, freezes: Sequence[str | Freeze]) -> None:
+    def follow(self, receiver: Receiver) -> None:
         """Take over those of the policy."""
-        self._planned = [(policies.title(one), policies.interval(one)) for one in freezes]
+        zone = receiver.timezone
+        self._planned = [(policies.title(one, zone), policies.interval(one, zone)) for one in receiver.freeze]
         # Where a stretch ends takes a look at every day until then; it is asked for at each scrape.
         self._found: tuple[datetime, ActiveFreeze] | None = None
 

@@ -83,7 +83,7 @@ class Deciding:
         store.listen(watchdog.notice)
         held_back = HeldBack(outside.alertmanager, store, leader, clock, policy.service, watchdog=watchdog)
         objections = Objections(outside.alerts, held_back, plans, Evidence(outside.prometheus, plans), clock)
-        freezes = Freezes(policy.receiver.freeze, store, clock)
+        freezes = Freezes(policy.receiver, store, clock)
         promoter = Promoter(
             plans,
             store,

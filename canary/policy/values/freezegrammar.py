@@ -4,7 +4,7 @@ A freeze is read here when the policy is loaded, by Alertmanager's rules: what i
 line before anything is generated, and what it takes means the same to the receiver, which waits by itself. So one list
 says when nothing advances, to both.
 
-The short form, `mon-fri 18:00-24:00`, is days of the week, and perhaps a time of day, in UTC.
+The short form, `mon-fri 18:00-24:00`, is days of the week, and perhaps a time of day, in the shop's zone.
 """
 
 import re
@@ -100,7 +100,7 @@ def parse_days(text: str) -> Span:
     return first, last
 
 
-def parse_short(text: str) -> TimeInterval:
+def parse_short(text: str, location: str = "UTC") -> TimeInterval:
     """The times that a freeze in the short form names.
 
     Raises:
@@ -118,7 +118,7 @@ def parse_short(text: str) -> TimeInterval:
         )
     ranges = tuple(span for part in days.split(",") for span in _short_days(part))
     clocks = ((parse_clock(start), parse_clock(end)),) if times else ()
-    return TimeInterval(times=clocks, weekdays=ranges)
+    return TimeInterval(times=clocks, weekdays=ranges, location=location)
 
 
 def _short_days(text: str) -> tuple[Span, ...]:

@@ -1,7 +1,7 @@
 """`canary note` and `canary freeze`: what people know and the receiver cannot see."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -14,7 +14,7 @@ from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import print_json
-from canaryctl.cli.options import config_file, moment_option, output_format
+from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, output_format
 from canaryctl.cli.rollout import sending
 
 _LONGEST = timedelta(days=366)
@@ -52,23 +52,26 @@ def note(config_file: str, output_format: str, text: str, rollout: str, category
 @click.command("freeze")
 @config_file
 @output_format
-@moment_option("--until", help="When it ends: a duration such as 3h, or a time, UTC unless it says otherwise.")
+@moment_option("--until", help="When it ends: a duration from now such as 3h, or a time, by the shop's clocks.")
 @click.option("--lift", is_flag=True, help="End the freeze that somebody has begun with this command.")
 @sending.reason
-def freeze(config_file: str, output_format: str, until: Any, lift: bool, reason: str) -> None:
+def freeze(config_file: str, output_format: str, until: datetime | None, lift: bool, reason: str) -> None:
     """Start and advance nothing until a moment; a rollback and a hold are never touched.
 
+    A time is meant in the shop's zone (receiver.timezone) unless it names another: 2026-12-24T18:00+01:00.
     `start` and `advance` take --force. Freezes that come again, or are planned, stand in `receiver.freeze` of the
     policy.
     """
     if lift == (until is not None):
         raise click.UsageError("give either --until or --lift")
+    policy = load_policy(config_file)
+    if until is not None:
+        until = in_the_shops_zone(until, policy.receiver.timezone, "--until")
     if until is not None and until > SystemClock().now() + _LONGEST:
         raise click.BadParameter(
             "expected a moment within a year; longer ones belong into the policy", param_hint="--until"
         )
-    body = {"reason": reason} | ({} if lift else {"until": to_text(until)})
-    policy = load_policy(config_file)
+    body = {"reason": reason} | ({} if until is None else {"until": to_text(until)})
     entry = asyncio.run(_send(policy, "freeze/lift" if lift else "freeze", body))
     if output_format == "json":
         print_json(entry)

@@ -5,6 +5,7 @@ would fail must not begin, and what is found then can still be repaired without 
 """
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from canary.rollout.state import TERMINAL
 from canary.timing.times import to_text
 from canary.units import parse_ratio
 from canary.web.client import Client
-from canaryctl.cli.options import config_file, moment_option, output_format
+from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, output_format
 from canaryctl.cli.rollout import sending
 
 
@@ -29,7 +30,7 @@ from canaryctl.cli.rollout import sending
 @click.option("--canary", required=True, help="The new version.")
 @click.option("--stable", required=True, help="The version that serves now.")
 @click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
-@moment_option("--at", help="Begin then: a duration from now such as 3h, or a time, UTC unless it says otherwise.")
+@moment_option("--at", help="Begin then: a duration from now such as 3h, or a time, by the shop's clocks.")
 @sending.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback, or does not fit.")
 @click.option("--again", is_flag=True, help="Also a version that was promoted or rolled back before.")
@@ -40,7 +41,7 @@ def start(
     canary: str,
     stable: str,
     plan: str,
-    at: Any,
+    at: datetime | None,
     reason: str,
     force: bool,
     again: bool,
@@ -51,8 +52,11 @@ def start(
     beginning, and so does what contradicts the command: servers that run other versions, customers who are still on the
     canary's servers, a version that was rolled back or promoted before. Other faults are told. What was found is kept
     in the journal as the rollout's passport. With --at the receiver looks at all of it once more when it is due;
-    `canary unschedule` takes it back.
+    `canary unschedule` takes it back. A time is meant in the shop's zone (receiver.timezone) unless it names another:
+    2026-12-24T18:00+01:00.
     """
+    if at is not None:
+        at = in_the_shops_zone(at, load_policy(config_file).receiver.timezone, "--at")
     # Looked at before the checks, which take seconds: what others do meanwhile is refused rather than overwritten.
     seen = asyncio.run(_seen(config_file, now=at is None))
     if not force:

@@ -1,17 +1,15 @@
 """`canary backfill`: the order database's history for Prometheus."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from canary.policy import Policy, load_policy
-from canary.timing.clock import SystemClock
-from canary.timing.times import from_text
 from canary.units import parse_duration
 from canaryctl.cli.console import print_json
-from canaryctl.cli.options import config_file, output_format
+from canaryctl.cli.options import config_file, looked_back_from, moment_option, output_format
 from canaryctl.output import writing
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
@@ -27,13 +25,6 @@ def _duration(_context: click.Context, _parameter: click.Parameter, text: str | 
         raise click.BadParameter(str(error)) from error
 
 
-def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else from_text(text)
-    except ValueError as error:
-        raise click.BadParameter(f"expected a time such as 2026-01-31T12:00:00Z, found {text!r}") from error
-
-
 @click.command()
 @config_file
 @output_format
@@ -44,7 +35,7 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     metavar="DURATION",
     help="How far back to go, such as 7d; database.since when missing.",
 )
-@click.option("--until", callback=_moment, metavar="TIME", help="Where to end, ISO 8601; now when missing.")
+@moment_option("--until", help="Where to end, by the shop's clocks; now when missing.", durations=False)
 @click.option(
     "--step",
     callback=_duration,
@@ -63,7 +54,7 @@ def command(
     if not 0 < step <= _LONGEST_STEP_SECONDS:
         raise click.BadParameter("expected at most 5m, which is how far Prometheus looks back", param_hint="--step")
     policy = load_policy(config_file)
-    end = (until or SystemClock().now()).astimezone(UTC).timestamp()
+    end = looked_back_from(until, policy.receiver.timezone).timestamp()
     begin = end - (policy.database.since if since is None else since)
     series, samples = asyncio.run(_write(policy, output, begin, end, step))
     if output_format == "json":

@@ -12,9 +12,8 @@ from rich.table import Table
 
 from canary.policy import load_policy
 from canary.timing.clock import SystemClock
-from canary.timing.times import from_text
 from canary.units import format_duration, format_measured_ratio, format_ratio
-from canaryctl.cli.options import config_file, format_option
+from canaryctl.cli.options import config_file, format_option, looked_back_from, moment_option
 
 if TYPE_CHECKING:
     from exporter.judge.shop.calibration import Calibration, HarmFound, KpiCalibration
@@ -30,7 +29,7 @@ found: share of pseudo-rollouts in which a canary that loses so much was found, 
 @config_file
 @format_option("table")
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
-@click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
+@moment_option("--until", help="Look back from this time, by the shop's clocks, instead of now.", durations=False)
 @click.option("--rollouts", default=1000, show_default=True, type=click.IntRange(min=1), help="Healthy ones.")
 @click.option("--harmed", default=60, show_default=True, type=click.IntRange(min=0), help="Of each harm.")
 @click.option("--seed", default=1, show_default=True, help="Which customers are drawn.")
@@ -39,7 +38,7 @@ def command(
     config_file: str,
     output_format: str,
     days: float,
-    until: str | None,
+    until: datetime | None,
     rollouts: int,
     harmed: int,
     seed: int,
@@ -62,7 +61,7 @@ def command(
         task = progress.add_task("pseudo-rollouts", total=None)
         found = calibrate(
             policy,
-            (now if until is None else _moment(until)).timestamp(),
+            looked_back_from(until, policy.receiver.timezone).timestamp(),
             days,
             rollouts,
             harmed=harmed,
@@ -84,13 +83,6 @@ def command(
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return from_text(text)
-    except ValueError as error:
-        raise click.BadParameter(f"expected an ISO 8601 time, found {text!r}", param_hint="--until") from error
 
 
 def _print(found: "Calibration") -> None:

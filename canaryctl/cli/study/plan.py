@@ -15,10 +15,8 @@ from rich.table import Table
 from canary.policy import Policy, load_policy
 from canary.policy.kpis import Kpi
 from canary.policy.plans import NORMAL, with_plan
-from canary.timing.clock import SystemClock
-from canary.timing.times import from_text
 from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
-from canaryctl.cli.options import config_file, format_option
+from canaryctl.cli.options import config_file, format_option, looked_back_from, moment_option
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
 
@@ -38,7 +36,7 @@ its cost: orders lost, payments failed or customers affected until such a harm i
 @format_option("table")
 @click.option("--plan", "name", default=NORMAL, show_default=True, help="The policy's plan whose phases are meant.")
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
-@click.option("--until", help="Look back from this time (ISO 8601) instead of now.")
+@moment_option("--until", help="Look back from this time, by the shop's clocks, instead of now.", durations=False)
 @click.option(
     "--given",
     multiple=True,
@@ -52,7 +50,7 @@ def command(
     output_format: str,
     name: str,
     days: float,
-    until: str | None,
+    until: datetime | None,
     given: tuple[str, ...],
     plot: Path | None,
 ) -> None:  # long: its options come one by one, as click passes them
@@ -67,7 +65,8 @@ def command(
 
     policy = with_plan(load_policy(config_file), name)
     plan = judge_parameters(policy, 0.0)
-    rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, _moment(until), days))
+    end = looked_back_from(until, policy.receiver.timezone)
+    rates = _given(given, policy) if given else asyncio.run(_looked_up(policy, end, days))
     phases = [Stretch(phase.duration / 60.0, phase.traffic) for phase in policy.phases]
     found = [
         shown_reach(policy.kpis[kpi.name], reach, rates[kpi.name])
@@ -97,15 +96,6 @@ async def _looked_up(policy: Policy, until: datetime, days: float) -> "dict[str,
 
     async with order_sources(policy, Patience.STUDY) as sources:
         return await rates_of(policy, sources, until.timestamp(), days)
-
-
-def _moment(text: str | None) -> datetime:
-    if text is None:
-        return SystemClock().now()
-    try:
-        return from_text(text)
-    except ValueError as error:
-        raise click.BadParameter(f"expected an ISO 8601 time, found {text!r}", param_hint="--until") from error
 
 
 def _given(given: tuple[str, ...], policy: Policy) -> "dict[str, Rates]":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from alertmanager.config.freeze import time_intervals
 from canary.errors import PolicyError
 from canary.policy.freeze import interval, title
 from canary.policy.load import load_policy
@@ -40,14 +41,36 @@ def test_both_forms_are_read(tmp_path: Path) -> None:
 
     freezes = load_policy(path).receiver.freeze
 
-    assert [title(one) for one in freezes] == [
+    assert [title(one, "UTC") for one in freezes] == [
         "mon-fri 18:00-24:00 (UTC)",
         "Black Friday",
         "Monday : friday 00:00-07:00 (UTC)",
     ]
-    assert interval(freezes[0]).times == ((1080, 1440),)
-    assert interval(freezes[1]).contains(datetime(2026, 11, 19, 23, tzinfo=UTC))
-    assert interval(freezes[2]).weekdays == ((1, 5),)
+    assert interval(freezes[0], "UTC").times == ((1080, 1440),)
+    assert interval(freezes[1], "UTC").contains(datetime(2026, 11, 19, 23, tzinfo=UTC))
+    assert interval(freezes[2], "UTC").weekdays == ((1, 5),)
+
+
+def test_a_freeze_is_meant_in_the_shops_zone_unless_it_names_one(tmp_path: Path) -> None:
+    """Both forms, to the receiver and to Alertmanager alike; its title says in which zone it is meant."""
+    path = tmp_path / "canary.yaml"
+    path.write_text(
+        "service: shop\nreceiver:\n  timezone: America/New_York\n  freeze:\n    - mon-fri 18:00-24:00\n"
+        "    - {weekdays: [saturday]}\n    - {weekdays: [sunday], location: UTC}\n",
+        encoding="utf-8",
+    )
+    policy = load_policy(path)
+    zone, evening = policy.receiver.timezone, datetime(2026, 7, 7, 1, tzinfo=UTC)  # Monday, 21:00 in New York
+
+    short, saturday, sunday = policy.receiver.freeze
+
+    assert interval(short, zone).contains(evening)
+    assert [title(one, zone) for one in (short, saturday, sunday)] == [
+        "mon-fri 18:00-24:00 (America/New_York)",
+        "saturday (America/New_York)",
+        "sunday (UTC)",
+    ]
+    assert [one["time_intervals"][0].get("location") for one in time_intervals(policy)] == [zone, zone, None]
 
 
 @pytest.mark.parametrize(

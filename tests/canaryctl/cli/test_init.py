@@ -69,7 +69,7 @@ def test_a_foreign_schema_becomes_a_policy_that_passes_check(tmp_path: Path, dat
 
 
 def test_scripts_get_the_proposal(tmp_path: Path, database: Callable[[str], str]) -> None:
-    """Where the policy was written, its KPIs, and each event's table, keys and sampled rows by version."""
+    """Where the policy was written, its KPIs, its zone and why, and each event's table, keys and rows by version."""
     output = tmp_path / "canary.yaml"
     argv = ["--database", database(MAKE), "--service", "shop", "--output", str(output), "--format", "json"]
 
@@ -77,6 +77,8 @@ def test_scripts_get_the_proposal(tmp_path: Path, database: Callable[[str], str]
     visits = next(event for event in said["events"] if event["event"] == "visits")
 
     assert said["output"] == str(output)
+    assert said["timezone"] == load_policy(output).database.timezone
+    assert said["timezone_reason"]
     assert sorted(said["kpis"]) == sorted(load_policy(output).kpis)
     assert (visits["table"], visits["rows"]) == ("sessions", {"v1": 1, "v2": 1})
     assert visits["keys"]["version"] == "release"

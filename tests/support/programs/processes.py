@@ -88,7 +88,9 @@ class Program:
                 start_new_session=True,
             )
 
-    async def start(self, ready: Callable[[], Awaitable[bool] | bool], timeout_seconds: float = 20.0) -> None:
+    async def start(
+        self, ready: Callable[[], Awaitable[bool] | bool], timeout_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
         """Start it and wait until it is ready."""
         self.launch()
 

@@ -58,7 +58,7 @@ class Mortal:
     ) -> None:
         self.end()
         assert self._forker is not None, "entered"
-        self._forker.communicate(timeout=20)
+        self._forker.communicate(timeout=90)
 
     def begin(self, dies_at: int = 0) -> None:
         """Start a receiver that dies at a point, or never."""

@@ -66,7 +66,7 @@ class Deciding:
         self.watchdog = Watchdog(policy.receiver.watchdog, self.clock, pauses)
         self.store.listen(self.watchdog.notice)
         self.plans = Plans(policy)
-        self.freezes = Freezes(policy.receiver.freeze, self.store, self.clock)
+        self.freezes = Freezes(policy.receiver, self.store, self.clock)
         self.promoter = Promoter(
             self.plans,
             self.store,

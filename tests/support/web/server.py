@@ -66,7 +66,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as response:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as response:
                 return bool(response.status == 200)
         except OSError:
             return False

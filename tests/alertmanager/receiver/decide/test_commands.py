@@ -37,7 +37,7 @@ class People:
             self.acting.metrics,
             self._objects,
             self.acting.reconciler.trust,
-            Freezes(world.policy.receiver.freeze, self.acting.store, world.clock),
+            Freezes(world.policy.receiver, self.acting.store, world.clock),
             departure(Plans(world.policy), self.acting.store, self.acting.effects, self.servers),
         )
 

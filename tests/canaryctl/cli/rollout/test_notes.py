@@ -1,5 +1,7 @@
 """`canary note`, `canary freeze` and `canary history`, as people and scripts see them."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from canary.errors import RefusedError
@@ -75,8 +77,30 @@ async def test_a_freeze_is_shown_and_needs_force(setting: Setting) -> None:
     assert (await asked(setting, "status"))["freeze"] is None
 
 
+async def test_a_time_that_is_typed_is_meant_in_the_shops_zone(setting: Setting) -> None:
+    """The answer says which moment was understood; another zone may be named, and the journal has UTC."""
+    policy = setting.policy_file.read_text()
+    setting.policy_file.write_text(policy.replace("receiver:\n", "receiver:\n  timezone: Asia/Kathmandu\n", 1))
+    day = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
+
+    said = (await run(setting, "freeze", "--until", f"{day} 18:00")).stdout
+    assert said.startswith(f"frozen until {day} 18:00 UTC+0545 (12:15 UTC)\n")
+    assert (await asked(setting, "status"))["freeze"]["until"].startswith(f"{day}T12:15:00")
+    said = (await run(setting, "freeze", "--until", f"{day}T18:00+01:00")).stdout
+    assert said.startswith(f"frozen until {day} 22:45 UTC+0545 (17:00 UTC)\n")
+    said = (await run(setting, *START, "--at", f"{day} 20:00")).stdout
+    assert said.startswith(f"v2.0 is scheduled for {day} 20:00 UTC+0545 (14:15 UTC)\n")
+
+
 @pytest.mark.parametrize(
-    "words", [("--until", "soon"), ("--until", "3h", "--lift"), (), ("--until", "2999-01-01T00:00")]
+    "words",
+    [
+        ("--until", "soon"),
+        ("--until", "3h", "--lift"),
+        (),
+        ("--until", "2999-01-01T00:00"),
+        ("--until", "2026-12-24 18:00 Nowhere"),
+    ],
 )
 async def test_what_is_no_freeze_is_wrong_usage(setting: Setting, words: tuple[str, ...]) -> None:
     """With exit status 2, before anything is sent."""

@@ -15,7 +15,7 @@ from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting
 from alertmanager.receiver.gauges import Gauges, Snapshot
 from canary.errors import CanaryError, RefusedError
 from canary.policy.finish import Finish, Probe
-from canary.policy.release import Process, Upstreams
+from canary.policy.release import Process, Receiver, Upstreams
 from canary.policy.routers.sections import HaproxyRouter
 from canary.process.manager import ProcessState
 from canary.rollout.commands.commands import Promote
@@ -66,7 +66,7 @@ class Shop:
             acting.metrics,
             self._objects,
             acting.reconciler.trust,
-            Freezes((), acting.store, acting.clock),
+            Freezes(Receiver(), acting.store, acting.clock),
             departure(plans, acting.store, acting.effects, self.servers),
         )
         self.finisher = Finisher(
