@@ -11,6 +11,7 @@ UTC everywhere; a policy with another `database.timezone` shifts the bounds and 
 (`exporter.source.columns.zones`).
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,11 @@ _LAST_UNSIGNED = 2**32 - 1
 _TEXT_PAD_SECONDS = 60
 """Times without seconds (`12:00`) sort before `12:00:00`; the exact bound is checked on the number."""
 
+_DRESS = "-{} \t\n\r"
+"""What a UUID may be written with, and without."""
+_DRESSED = "urn:uuid:|[- {}\t\n\r]"
+_ZEROS = "[0.]+$"
+_UUID_BYTES = sa.literal_column("16", type_=sa.Integer)
 
 _OFFSET = re.compile("(?P<sign>[+-])(?P<hours>[0-9]{2}):(?P<minutes>[0-9]{2})", re.ASCII)
 
@@ -90,15 +96,43 @@ class Dialect:
             return sa.func.toString(column, type_=sa.String())
         return sa.cast(column, sa.String())
 
-    def hashed(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-        """Three hexadecimal digits that a text's hash begins with; the same in every database, and NULL of NULL."""
+    def key(self, column: Number) -> sa.ColumnElement[str]:
+        """A column that names something as a text; NULL where it names nothing."""
+        text = self.text(column)
+        if self.name == "sqlite":
+            uuid = sa.and_(sa.func.typeof(column) == _word("blob"), sa.func.length(column) == _UUID_BYTES)
+            text = sa.case((uuid, sa.func.hex(column)), else_=text)
+        elif self.name in ("mysql", "mariadb"):  # bytes that are no text
+            odd = sa.cast(text, sa.LargeBinary).is_distinct_from(sa.cast(column, sa.LargeBinary))
+            text = sa.case((sa.and_(sa.func.charset(column) == _word("binary"), odd), sa.func.hex(column)), else_=text)
+        return sa.func.nullif(sa.func.trim(text), _word(""), type_=sa.String())
+
+    def hashed(self, key: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """Three hexadecimal digits that a key's hash begins with; the same in every database, and NULL of NULL.
+
+        And in every spelling that is one key to `exporter.source.columns.values`: a UUID in capitals or without dashes,
+        a number as 12 or as 12.00. That other keys have one hash then too, as 12 and 120, harms nobody.
+        """
         match self.name:
+            case "sqlite":  # a function of ours: its parser takes no long chain of its own
+                digits = sa.func.canary_key_hash(key)
+            case "postgresql":  # no regular expression: each row of the newest seconds is asked at each look
+                for prefix in ("urn:uuid:", "URN:UUID:", "\\x"):
+                    key = sa.func.replace(key, _word(prefix), _word(""))
+                plain = sa.func.translate(key, _word(f"ABCDEF{_DRESS}"), _word("abcdef"))
+                digits = sa.func.md5(sa.func.rtrim(plain, _word("0.")))
             case "clickhouse":
-                digits = sa.func.lower(sa.func.hex(sa.func.MD5(text)))
-            case "trino":
-                digits = sa.func.lower(sa.func.to_hex(sa.func.md5(sa.func.to_utf8(text))))
+                plain = sa.func.replaceRegexpAll(sa.func.lower(key), _word(_DRESSED), _word(""))
+                plain = sa.func.replaceRegexpOne(plain, _word(_ZEROS), _word(""))
+                digits = sa.func.lower(sa.func.hex(sa.func.MD5(plain)))
             case _:
-                digits = sa.func.md5(text)
+                every = [_word("g")] if self.name == "duckdb" else []
+                plain = sa.func.regexp_replace(sa.func.lower(key), _word(_DRESSED), _word(""), *every)
+                plain = sa.func.regexp_replace(plain, _word(_ZEROS), _word(""))
+                if self.name == "trino":
+                    digits = sa.func.lower(sa.func.to_hex(sa.func.md5(sa.func.to_utf8(plain))))
+                else:
+                    digits = sa.func.md5(plain)
         return sa.func.substr(digits, 1, 3, type_=sa.String())
 
     def smallest(self, column: Number) -> Number:
@@ -178,6 +212,18 @@ class Dialect:
         if self.name == "clickhouse":
             return min(max(seconds, 0), _LAST_UNSIGNED)
         return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def key_hash(key: str | None) -> str | None:
+    """`Dialect.hashed` for SQLite, which has no hash of its own; the whole of it."""
+    if key is None:
+        return None
+    plain = key.lower().replace("urn:uuid:", "").translate(dict.fromkeys(map(ord, _DRESS))).rstrip("0.")
+    return hashlib.md5(plain.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+
+
+def _word(text: str) -> sa.ColumnElement[str]:
+    return sa.literal_column(f"'{text}'", type_=sa.String())
 
 
 def _text_within(column: Number) -> Predicate:

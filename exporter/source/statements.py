@@ -169,12 +169,12 @@ class Statements:
         return sa.select(*named).select_from(self._source).where(self.dialect.within(time), *self._wanted(conditions))
 
     def sampled(self, time: Column, width_seconds: int, conditions: Sequence[Column]) -> sa.Select[Any] | None:
-        """The same of some customers: of those whose hash is before `sample`; None where rows do not tell theirs."""
+        """The same of customers whose hash is before `sample`, and of rows that name none; None where no row does."""
         customer = self.versions.customer(self._name, self._source)
         if customer is None:
             return None
-        chosen = self.dialect.hashed(customer) < sa.bindparam("sample", type_=sa.String)
-        return self.rows(time, width_seconds, [*conditions, chosen])
+        hashed = sa.func.coalesce(self.dialect.hashed(customer), *_literal(""), type_=sa.String())
+        return self.rows(time, width_seconds, [*conditions, hashed < sa.bindparam("sample", type_=sa.String)])
 
     def newest_times(self, time: Column) -> sa.Select[Any]:
         """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.

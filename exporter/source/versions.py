@@ -113,7 +113,7 @@ class Versions:
         """What the judge takes for each row's customer, as a text; None where it cannot be looked up here.
 
         It is the row's own where it names one, else that of the nearest row it comes from, and where none of them names
-        one, the row that is farthest above.
+        one, the row that is farthest above. NULL where the row names none, and what it comes from cannot be looked up.
         """
         return self._customer(name, row, frozenset())
 
@@ -126,7 +126,7 @@ class Versions:
             sampled: their customers are looked up too.
         """
         looked_up = self.looked_up(name) or self._events[name].identity or self._nobody or self._testers
-        needed = looked_up or (sampled and self._events[name].unit is None)
+        needed = looked_up or sampled
         if self._dialect.name != "postgresql" or not needed:
             return {}
         above = with_ancestors(self._events, [name])
@@ -197,17 +197,17 @@ class Versions:
         if self.units.elsewhere(event) is not None:
             return None
         unit = self.units.of(name, event, row)
-        found = [self._dialect.text(unit)] if unit is not None else []
+        found = [self._dialect.key(unit)] if unit is not None else []
         named = parents_of(self._events, name)
-        if named and unit is None:
+        if named:  # also where rows name their customer: a guest's do not
             above = list(self._parents(name, row, below | {name})) if self._dialect.name != _NO_DESCENT else []
             theirs = [(self._customer(one, source, below | {name}), source, mine) for one, source, mine in above]
             if len(above) < len(named) or any(column is None for column, _, _ in theirs):
-                return None
+                return next(iter(found), None)
             for column, source, mine in theirs:
                 asked = sa.select(sa.func.min(column)).select_from(source).where(mine)
                 found.append(asked.correlate(row).scalar_subquery())
-        return _first([*found, self._dialect.text(row.c[event.id])])
+        return _first([*found, self._dialect.key(row.c[event.id])])
 
     def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
         at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))

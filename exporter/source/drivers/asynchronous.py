@@ -10,7 +10,6 @@ set once, when the session connects, and a question is one round trip.
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from canary.database.postgres import pooled
 from canary.database.url import DriverAddress, driver_address, shown_url, sqlite_file
 from canary.errors import DatabaseUnavailableError, reason
 from exporter.source.database import OrderDatabase, Row, translated
+from exporter.source.dialects import key_hash
 from exporter.source.drivers.settings import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
@@ -219,7 +219,7 @@ class AsyncSession:
             return int(time.monotonic() > self._deadline)
 
         connection.run_async(lambda driver: driver.set_progress_handler(overdue, 20_000))
-        connection.create_function("md5", 1, _md5, deterministic=True)
+        connection.create_function("canary_key_hash", 1, key_hash, deterministic=True)
         cursor = connection.cursor()
         cursor.execute("PRAGMA query_only=ON")
         cursor.execute(f"PRAGMA busy_timeout={int(self._limit * 1000)}")
@@ -233,8 +233,3 @@ async def _cut(connection: AsyncConnection) -> None:
         driver.terminate()
     else:
         driver.close()
-
-
-def _md5(text: str | None) -> str | None:
-    """For SQLite, which has no hash of its own: other databases' `md5`."""
-    return None if text is None else hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
