@@ -172,13 +172,11 @@ class Loop:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
         tell(self._update(refresher, self._published(policy), None))
         self._log.info("reading the order database", dialects=sources.dialects, refresh=policy.database.refresh)
-        try:
+        async with contextlib.AsyncExitStack() as ending:  # in this order backwards, whatever one of them raises
+            for part in (sources, consistency, refresher):
+                ending.push_async_callback(part.close)
+            ending.callback(state.write, since, counters.values)
             await self._loop(policy, refresher, state, tell)
-        finally:
-            state.write(since, counters.values)
-            await refresher.close()
-            await consistency.close()
-            await sources.close()
 
     async def _loop(self, policy: Policy, refresher: Refresher, state: StateFile, tell: Tell) -> None:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)

@@ -104,7 +104,7 @@ class Refresher:
     snapshot: Snapshot = field(init=False)
     feeds: list[Feed] = field(init=False)
     _away: dict[str | None, tuple[float, DatabaseSourceError]] = field(init=False, default_factory=dict)
-    """By source, until when nothing is asked of it, and why."""
+    """By source, until when (monotonic: a clock set back must not prolong it) nothing is asked of it, and why."""
 
     def __post_init__(self) -> None:
         """Begin knowing nothing."""
@@ -228,7 +228,7 @@ class Refresher:
             with self._faults.survived("what the follower of the router's log keeps cannot be read"):
                 await self.logged.look()
         await self._look_up(now)
-        await self._look_around(now)
+        await self._look_around()
         self._leave_out_absent()
         low = self._rows_low(now)
         if self.experiments.since is not None:
@@ -241,7 +241,7 @@ class Refresher:
         await self._side_by_side(self._refresh_all, now)
         until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
         await self._side_by_side(self._fill, now, until)
-        self._tell_progress(now)
+        self._tell_progress()
         for event, rows in (await self._reconcile(now)).items():
             self._log.warn("the ledger differed from the table and was repaired", event=event, rows=rows)
         self._refreshed_at, self._refreshed_monotonic = now, began
@@ -251,10 +251,10 @@ class Refresher:
     async def _look_up(self, now: float) -> None:
         """Read what is new of what is looked up in memory; the events of what cannot be read count as unread too."""
         for table in self.lookups.all:
-            until, away = self._away.get(table.source, _HERE)
-            if away is not None and now < until:
+            away = self._away_now(table.source)
+            if away is not None:
                 table.unread(away)
-            if now < max(until, table.retry_at):
+            if away is not None or self.clock.monotonic() < table.retry_at:
                 continue
             forgotten = table.forgotten
             with self._faults.survived("what rows are looked up in cannot be read", table=table.place) as attempt:
@@ -283,18 +283,20 @@ class Refresher:
             for feed in absent:
                 self.feeds.remove(feed)
 
-    async def _look_around(self, now: float) -> None:
+    async def _look_around(self) -> None:
         """The schema and the replica's lag, now and then."""
-        if now - self._schema_at >= _SCHEMA_SECONDS:
-            self._schema_at = now
+        began = self.clock.monotonic()
+        if began - self._schema_at >= _SCHEMA_SECONDS:
+            self._schema_at = began
             before = self.schema.problems
             with self._faults.survived("the schema cannot be looked at"):
-                await self.schema.look({source for source, (until, _) in self._away.items() if now < until})
+                await self.schema.look({source for source in self._away if self._away_now(source) is not None})
             if self.schema.problems != before:
                 self._log.warn("schema changed", problems="; ".join(self.schema.problems) or "none any more")
         main = self.sources.sessions.get(None)
-        if main is not None and self.policy.database.replica is not None and now - self._replica_at >= _REPLICA_SECONDS:
-            self._replica_at = now
+        due = began - self._replica_at >= _REPLICA_SECONDS
+        if main is not None and self.policy.database.replica is not None and due:
+            self._replica_at = began
             self._lag = math.inf
             with self._faults.survived("the replica's lag cannot be measured"):
                 self._lag = await replica_lag_seconds(main)
@@ -312,10 +314,10 @@ class Refresher:
 
     async def _attempt(self, feed: Feed, now: float) -> None:
         """Refresh one feed; what is wrong with one must not keep the others from being fresh."""
-        until, away = self._away.get(feed.stream.source, _HERE)
-        if away is not None and now < until:
+        away = self._away_now(feed.stream.source)
+        if away is not None:
             feed.fault = away
-        if now < max(until, feed.retry_at):
+        if away is not None or self.clock.monotonic() < feed.retry_at:
             return
         lag = self._lag if self._lag is not None and self._lag < _LONGEST_LAG_SECONDS else 0.0
         with self._faults.survived("an event cannot be read", event=feed.stream.name) as attempt:
@@ -326,9 +328,14 @@ class Refresher:
         if isinstance(feed.fault, DatabaseSchemaError):
             self._schema_at = float("-inf")
 
+    def _away_now(self, source: str | None) -> DatabaseSourceError | None:
+        """Why nothing is asked of a source for now."""
+        until, away = self._away.get(source, _HERE)
+        return away if self.clock.monotonic() < until else None
+
     def _retry_at(self, source: str | None, error: Exception) -> float:
         """When to try again after a fault; where the source itself is away, nothing of it is tried before."""
-        until = self.clock.now().timestamp() + _RETRY_SECONDS
+        until = self.clock.monotonic() + _RETRY_SECONDS
         # A table that is looked up in names itself, and is none of its readers' sources.
         if isinstance(error, DatabaseSourceError) and error.place not in {table.place for table in self.lookups.all}:
             self._away[source] = until, error
@@ -336,7 +343,8 @@ class Refresher:
 
     async def _fill(self, feeds: Sequence[Feed], now: float, until: float) -> None:
         """A step of the backfill for every feed, as many as fit between two refreshes."""
-        waiting = [feed for feed in feeds if not feed.filled and feed.fault is None and now >= feed.fill_at]
+        began = self.clock.monotonic()
+        waiting = [feed for feed in feeds if not feed.filled and feed.fault is None and began >= feed.fill_at]
         while waiting:
             feed = min(waiting, key=lambda one: one.filled_ratio)
             with self._faults.survived("an event's past cannot be counted", event=feed.stream.name) as attempt:
@@ -344,15 +352,16 @@ class Refresher:
             # After a timeout the next step is smaller, and need not wait.
             feed.fill_fault = None if isinstance(attempt.error, DatabaseTimeoutError) else attempt.error
             if feed.fill_fault is not None:
-                feed.fill_at = now + _RETRY_SECONDS
+                feed.fill_at = self.clock.monotonic() + _RETRY_SECONDS
             waiting = [one for one in waiting if not one.filled and (one is not feed or attempt.error is None)]
             if self.clock.monotonic() >= until:
                 break
 
-    def _tell_progress(self, now: float) -> None:
+    def _tell_progress(self) -> None:
         waiting = any(not feed.filled and feed.fault is None for feed in self.feeds)
-        if now - self._progress_at >= _PROGRESS_SECONDS and (waiting or self._progress_at == float("-inf")):
-            self._progress_at = now
+        began = self.clock.monotonic()
+        if began - self._progress_at >= _PROGRESS_SECONDS and (waiting or self._progress_at == float("-inf")):
+            self._progress_at = began
             self._log.info("counting the past", done=format_ratio(self._filled_ratio()))
 
     async def _reconcile(self, now: float) -> Mapping[str, int]:

@@ -62,9 +62,9 @@ class Feed:
         first_hour: the last one it counts.
         many_rows: hours with more rows than this are counted one by one.
         fault: what went wrong at the last refresh.
-        retry_at: before this moment it is left alone.
+        retry_at: before this moment, monotonic, it is left alone.
         fill_fault: what went wrong at the last step of the backfill, but for a timeout.
-        fill_at: before this moment no step of the backfill is made.
+        fill_at: before this moment, monotonic, no step of the backfill is made.
         refreshed_at: when a refresh last worked, seconds since the epoch.
     """
 
@@ -142,7 +142,7 @@ class Feed:
         stream = self.stream
         whole = now - self._read_whole_at >= stream.every_seconds
         if whole:
-            await self._reader.look_at_newest_times()
+            await self._reader.look_at_newest_times(now)
         if whole or stream.fresh:
             back = (stream.horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
             if self.refreshed_at is not None:

@@ -60,15 +60,24 @@ def counts_of(rows: Iterable[tuple[Any, ...]], *, most: float = math.inf) -> Cou
     Raises:
         OddSumError: a sum is no number, or beyond *most*.
     """
-    counts: Counts = {}
+    # Where each row's version is told by itself these are single rows, millions of them: nothing is made for each.
+    found: dict[tuple[Any, ...], list[int]] = {}
     for bucket, version, currency, outcome, count, total in rows:
         if bucket is None:
             continue
         if total is not None and not isinstance(total, str) and abs(total) > most:
             raise OddSumError(f"a sum is {total}")
+        named = (bucket, version, currency, outcome)
+        held = found.get(named)
+        if held is None:
+            held = found[named] = [0, 0]
+        held[0] += int(count)
+        held[1] += millionths(total)
+    counts: Counts = {}
+    for (bucket, version, currency, outcome), (number, sum_millionths) in found.items():
         key = Key(label(version) or UNKNOWN, label(currency), outcome or "")
-        held = counts.setdefault(int(bucket), {}).get(key, NOTHING)
-        counts[int(bucket)][key] = Tally(held.rows + int(count), held.millionths + millionths(total))
+        held_there = counts.setdefault(int(bucket), {}).get(key, NOTHING)  # two spellings may be one
+        counts[int(bucket)][key] = Tally(held_there.rows + number, held_there.millionths + sum_millionths)
     return counts
 
 

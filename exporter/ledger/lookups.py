@@ -63,7 +63,7 @@ class Lookup:
     Attributes:
         place: the policy's key.
         forgotten: whether some did not fit.
-        retry_at: it is left alone until then.
+        retry_at: it is left alone until then, monotonic.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Lookup:
         stream, zone = self._reader.stream, self._reader.zone
         whole = now - self._whole_at >= stream.every_seconds
         if whole:
-            await self._reader.look_at_newest_times()
+            await self._reader.look_at_newest_times(now)
         back = stream.horizon_seconds if whole else FRESH_SECONDS
         back += max(0.0, now - self._looked_at) if self._looked_at > -math.inf else 0.0
         low = int(zone.horizon(now - back, now)) // FINE_SECONDS

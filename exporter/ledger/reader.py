@@ -6,7 +6,7 @@ value costs itself, and not its event. When the careful one fails too, no value 
 back.
 
 Bounds are numbers of buckets or hours in the database's own time. Texts with an offset from UTC do not order by time,
-so they are looked for further back, as far as the newest ones lie off.
+so they are looked for further back, as far as the newest ones lie off from what the shop's clock shows.
 """
 
 import math
@@ -115,8 +115,8 @@ class StreamReader:
         self.sample_ratio = ratio
         self._fitted = False  # what customers are looked up by is to be known first
 
-    async def look_at_newest_times(self) -> None:
-        """See how the shop writes its times now, where they may be texts.
+    async def look_at_newest_times(self, now: float) -> None:
+        """See how the shop writes its times *now*, where they may be texts.
 
         Raises:
             DatabaseSchemaError: none of the newest is a time.
@@ -129,7 +129,8 @@ class StreamReader:
             raise self._no_times(illegible[0][1])
         for ending, _ in illegible:
             self._odd.found(ODD_TIME, None, ending)
-        found = [abs(offset_seconds(row[0])) for row in rows]
+        shown = self.zone.offset(now)
+        found = [int(abs(offset - shown)) for row in rows if (offset := offset_seconds(row[0])) is not None]
         self._offset_seconds = max(found) + _OFFSET_MARGIN_SECONDS if any(found) else 0
 
     async def buckets(self, low: int, high: int) -> Counts:
@@ -178,10 +179,8 @@ class StreamReader:
         self.stream = stream = await fitted(
             self.stream, self._session, careful=careful, sampled=self.sample_ratio < 1.0
         )
-        self.zone, self._entered = (
-            self._clock_zone.of_instants if instants else self._clock_zone
-            for instants in (stream.instants, stream.entered_instants)
-        )
+        self.zone = self._clock_zone.of(instants=stream.instants)
+        self._entered = self._clock_zone.of(instants=stream.entered_instants)
         self._in_zones(self.zone, self._entered)
         self._fitted, self._careful = True, careful
 
@@ -221,7 +220,7 @@ class StreamReader:
 
     def _version(self, key: Any, stored: Any) -> str | None:
         """The version that a key tells, at a time as the database has it."""
-        return version_of(self._routed, key, stored, self.zone, self._pairs)
+        return version_of(self._routed, key, stored, self.zone, self._clock_zone, self._pairs)
 
     async def _ask(self, statement: Statement, low: int, high: int) -> Sequence[Row]:
         return await self._session.rows(statement, self._bounds(low, high))

@@ -9,9 +9,11 @@ Where the shop keeps times as numbers, the same holds with the bound in its unit
 `SECONDS` parameters are whole seconds since the epoch. Sessions run in UTC, so a time stored without a zone reads as
 UTC everywhere; a policy with another `database.timezone` shifts the bounds and the results
 (`exporter.source.columns.zones`).
+
+Texts may say their offset from UTC themselves (`+02:00`, `Z`), one row and not the next. So that all of a column's
+times mean the same, those count as what the shop's clock showed then.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from canary.policy.database.section import TimeUnit
+from exporter.source.transitions import transitions
 
 Parameters = Mapping[str, Any]
 Predicate = sa.ColumnElement[bool]
@@ -31,13 +34,20 @@ _LAST_UNSIGNED = 2**32 - 1
 _TEXT_PAD_SECONDS = 60
 """Times without seconds (`12:00`) sort before `12:00:00`; the exact bound is checked on the number."""
 
-_DRESS = "-{} \t\n\r"
-"""What a UUID may be written with, and without."""
-_DRESSED = "urn:uuid:|[- {}\t\n\r]"
-_ZEROS = "[0.]+$"
-_UUID_BYTES = sa.literal_column("16", type_=sa.Integer)
+FARTHEST_OFFSET_SECONDS = 26 * 3600
+"""Nobody's clock shows more than 14 hours more than UTC, and nobody's 12 less: two texts of one moment differ by no
+more."""
+CLOCK_OFFSET = "canary_clock_offset"
+"""SQLite's name of a function of ours (`exporter.source.drivers.asynchronous`): by how much the shop's clock was ahead
+of UTC. A list of changes would have it read a row's text once for each."""
 
 _OFFSET = re.compile("(?P<sign>[+-])(?P<hours>[0-9]{2}):(?P<minutes>[0-9]{2})", re.ASCII)
+_SQLITE_OFFSETS = ("*[+-][0-9][0-9]:[0-9][0-9]", "*[zZ]")
+"""Endings by which SQLite's own functions know an offset."""
+_TIME_OF_DAY = ":[0-9]{2}([.][0-9]+)? ?"
+_MYSQL_OFFSETS = {6: (-6, "[+-][0-9]{2}:[0-9]{2}"), 5: (-5, "[+-][0-9]{4}"), 3: (-3, "[+-][0-9]{2}")}
+"""By their length, endings that say an offset; the first three characters are its sign and hours. MariaDB and most
+MySQL leave them out without a word."""
 
 UNITS_PER_SECOND: Mapping[TimeUnit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 """No finer ones: nanoseconds since 1970 are more than a database's floating-point numbers can tell apart."""
@@ -50,14 +60,37 @@ class Dialect:
     Attributes:
         name: SQLAlchemy's name of the dialect.
         units_per_second: where times are numbers since 1970, how many make a second; 0 for the database's own times.
+        clock: the zone of times without an offset, where others say theirs.
+        texts: MariaDB, MySQL: the times are texts. SQLite has no others.
     """
 
     name: str
     units_per_second: int = 0
+    clock: str = "UTC"
+    texts: bool = False
 
     def numbered(self, unit: TimeUnit | None) -> "Dialect":
         """The same database's words where times are numbers of *unit* since 1970."""
         return self if unit is None else replace(self, units_per_second=UNITS_PER_SECOND[unit])
+
+    def at_clock(self, zone: str) -> "Dialect":
+        """The same database's words where the shop's clock runs in *zone*."""
+        return self if self.name in ("postgresql", "duckdb") else replace(self, clock=zone)
+
+    def of_texts(self, texts: bool) -> "Dialect":
+        """The same database's words for a column of texts, or of times."""
+        return replace(self, texts=texts and self.name in ("mysql", "mariadb"))
+
+    def shown(self, moment: Number) -> Number:
+        """What the shop's clock showed at a moment, both in seconds since the epoch."""
+        if self.clock == "UTC":
+            return moment
+        if self.name == "sqlite":
+            offset: Number = getattr(sa.func, CLOCK_OFFSET)(moment, type_=sa.Integer)
+            return moment + offset
+        offsets = [(since, sa.literal_column(f"{offset}", sa.Integer)) for since, offset in transitions(self.clock)]
+        arms = [(moment >= sa.literal_column(f"{since}", sa.BigInteger), offset) for since, offset in offsets]
+        return moment + sa.case(*arms, else_=offsets[-1][1])
 
     def epoch(self, column: Number) -> Number:
         """Seconds since the epoch, with a fraction where the database keeps one."""
@@ -68,7 +101,7 @@ class Dialect:
                 moment = sa.cast(column, sa.DateTime(timezone=True))
                 return sa.func.date_part(sa.literal_column("'epoch'"), moment, type_=sa.Double)
             case "mysql" | "mariadb":
-                return sa.func.unix_timestamp(column, type_=sa.Double)
+                return self._text_epoch(column) if self.texts else sa.func.unix_timestamp(column, type_=sa.Double)
             case "duckdb":
                 return sa.func.epoch(column)
             case "clickhouse":
@@ -76,7 +109,7 @@ class Dialect:
             case "trino":
                 return sa.func.to_unixtime(column)
             case "sqlite":
-                return (sa.func.julianday(column) - 2440587.5) * 86400.0
+                return self._at_clock(column, (sa.func.julianday(column) - 2440587.5) * 86400.0)
             case _:
                 return sa.cast(sa.extract("epoch", column), sa.Double)
 
@@ -86,7 +119,7 @@ class Dialect:
             return self._numbered_bucket(column, width_seconds * self.units_per_second)
         if self.name == "sqlite":  # whole seconds first, so that no rounding crosses a bucket's edge
             whole = sa.literal_column(f"{width_seconds}", type_=sa.Integer)
-            return sa.cast(sa.func.strftime("%s", column), sa.Integer) // whole
+            return self._at_clock(column, sa.cast(sa.func.strftime("%s", column), sa.Integer)) // whole
         width = sa.literal_column(f"{width_seconds}", type_=sa.Double)  # a typed one keeps decimals out of the division
         return self._whole(sa.func.floor(self.epoch(column) / width))
 
@@ -96,45 +129,6 @@ class Dialect:
             return sa.func.toString(column, type_=sa.String())
         return sa.cast(column, sa.String())
 
-    def key(self, column: Number) -> sa.ColumnElement[str]:
-        """A column that names something as a text; NULL where it names nothing."""
-        text = self.text(column)
-        if self.name == "sqlite":
-            uuid = sa.and_(sa.func.typeof(column) == _word("blob"), sa.func.length(column) == _UUID_BYTES)
-            text = sa.case((uuid, sa.func.hex(column)), else_=text)
-        elif self.name in ("mysql", "mariadb"):  # bytes that are no text
-            odd = sa.cast(text, sa.LargeBinary).is_distinct_from(sa.cast(column, sa.LargeBinary))
-            text = sa.case((sa.and_(sa.func.charset(column) == _word("binary"), odd), sa.func.hex(column)), else_=text)
-        return sa.func.nullif(sa.func.trim(text), _word(""), type_=sa.String())
-
-    def hashed(self, key: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-        """Three hexadecimal digits that a key's hash begins with; the same in every database, and NULL of NULL.
-
-        And in every spelling that is one key to `exporter.source.columns.values`: a UUID in capitals or without dashes,
-        a number as 12 or as 12.00. That other keys have one hash then too, as 12 and 120, harms nobody.
-        """
-        match self.name:
-            case "sqlite":  # a function of ours: its parser takes no long chain of its own
-                digits = sa.func.canary_key_hash(key)
-            case "postgresql":  # no regular expression: each row of the newest seconds is asked at each look
-                for prefix in ("urn:uuid:", "URN:UUID:", "\\x"):
-                    key = sa.func.replace(key, _word(prefix), _word(""))
-                plain = sa.func.translate(key, _word(f"ABCDEF{_DRESS}"), _word("abcdef"))
-                digits = sa.func.md5(sa.func.rtrim(plain, _word("0.")))
-            case "clickhouse":
-                plain = sa.func.replaceRegexpAll(sa.func.lower(key), _word(_DRESSED), _word(""))
-                plain = sa.func.replaceRegexpOne(plain, _word(_ZEROS), _word(""))
-                digits = sa.func.lower(sa.func.hex(sa.func.MD5(plain)))
-            case _:
-                every = [_word("g")] if self.name == "duckdb" else []
-                plain = sa.func.regexp_replace(sa.func.lower(key), _word(_DRESSED), _word(""), *every)
-                plain = sa.func.regexp_replace(plain, _word(_ZEROS), _word(""))
-                if self.name == "trino":
-                    digits = sa.func.lower(sa.func.to_hex(sa.func.md5(sa.func.to_utf8(plain))))
-                else:
-                    digits = sa.func.md5(plain)
-        return sa.func.substr(digits, 1, 3, type_=sa.String())
-
     def smallest(self, column: Number) -> Number:
         """The smallest value of a column, NULL where there is none."""
         if self.name == "clickhouse":  # whose `min` of nothing is 0, a moment in 1970
@@ -143,13 +137,17 @@ class Dialect:
 
     def within(self, column: Number) -> Predicate:
         """Times from `low` on and before `high`; parameters as `parameters` names them."""
-        if self._texts:
-            return _text_within(column)
+        if self._ordered_texts:
+            return self._text_within(column)
+        if self.texts:  # no index serves a text that is compared with a time
+            column = self.epoch(column)
+            low, high = sa.bindparam("low", type_=sa.BigInteger), sa.bindparam("high", type_=sa.BigInteger)
+            return sa.and_(column >= low, column < high)
         return sa.and_(column >= self._moment("low"), column < self._moment("high"))
 
     def roughly_within(self, column: Number) -> Predicate:
         """The same, so simple that the smallest time comes out of an index; SQLite: by whole days."""
-        if self._texts:
+        if self._ordered_texts:
             return sa.and_(column >= _text("first_day"), column < _text("last_day"))
         return self.within(column)
 
@@ -159,15 +157,54 @@ class Dialect:
         Args:
             low: first second that is wanted.
             high: first second that is not.
-            offset_seconds: SQLite: how far texts with an offset may lie from UTC.
+            offset_seconds: SQLite: how far texts with an offset may lie from what the shop's clock shows.
         """
-        if self._texts:
+        if self._ordered_texts:
             return _text_parameters(low, high, offset_seconds)
         return {"low": self._value(low), "high": self._value(high)}
 
     @property
-    def _texts(self) -> bool:
+    def _ordered_texts(self) -> bool:
         return self.name == "sqlite" and not self.units_per_second
+
+    def _at_clock(self, column: Number, moment: Number) -> Number:
+        """SQLite: the moment of a text, as the shop's clock showed it where the text says its offset."""
+        if self.clock == "UTC":
+            return moment
+        written = sa.func.rtrim(column)
+        patterns = (sa.literal_column(f"'{pattern}'", sa.String()) for pattern in _SQLITE_OFFSETS)
+        says = sa.or_(*(written.op("GLOB", is_comparison=True)(pattern) for pattern in patterns))
+        return sa.case((says, self.shown(moment)), else_=moment)
+
+    def _text_epoch(self, column: Number) -> Number:
+        """MariaDB, MySQL: the same, which read a text up to its offset."""
+        written, arms = sa.func.trim(column), []
+        endings = [(1, None, "[zZ]"), *((length, at, ending) for length, (at, ending) in _MYSQL_OFFSETS.items())]
+        for length, at, ending in endings:
+            says = written.op("REGEXP", is_comparison=True)(_plain(f"'{_TIME_OF_DAY}{ending}$'"))
+            bare = sa.func.left(written, sa.func.char_length(written) - _plain(f"{length}"))
+            moment: Number = sa.func.unix_timestamp(bare, type_=sa.Double)
+            if at is not None:
+                hours = sa.cast(sa.func.substr(written, _plain(f"{at}"), _plain("3")), sa.Integer)
+                sign = sa.func.substr(written, _plain(f"{at}"), _plain("1"))
+                minutes = sa.func.concat(sign, sa.func.right(written, _plain("2"))) if length > 3 else _plain("0")
+                moment = moment - hours * _plain("3600") - sa.cast(minutes, sa.Integer) * _plain("60")
+            arms.append((says, self.shown(moment)))
+        return sa.case(*arms, else_=sa.func.unix_timestamp(column, type_=sa.Double))
+
+    def _text_within(self, column: Number) -> Predicate:
+        """ISO texts order by time within one separator only, and a space sorts before `T`; so both are bounded apart.
+
+        The ranges are what the index serves; the number decides.
+        """
+        seconds = self._at_clock(column, sa.cast(sa.func.strftime("%s", column), sa.Integer))
+        ranges = (
+            sa.and_(column >= _text("space_low"), column < _text("space_end")),
+            sa.and_(column >= _text("t_low"), column < _text("space_high")),
+            sa.and_(column >= _text("t_start"), column < _text("t_high")),
+        )
+        low, high = sa.bindparam("low", type_=sa.Integer), sa.bindparam("high", type_=sa.Integer)
+        return sa.and_(sa.or_(*ranges), seconds >= low, seconds < high)
 
     def _numbered_bucket(self, column: Number, width: int) -> Number:
         literal = sa.literal_column(f"{width}", type_=sa.BigInteger)
@@ -214,31 +251,8 @@ class Dialect:
         return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-def key_hash(key: str | None) -> str | None:
-    """`Dialect.hashed` for SQLite, which has no hash of its own; the whole of it."""
-    if key is None:
-        return None
-    plain = key.lower().replace("urn:uuid:", "").translate(dict.fromkeys(map(ord, _DRESS))).rstrip("0.")
-    return hashlib.md5(plain.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
-
-
-def _word(text: str) -> sa.ColumnElement[str]:
-    return sa.literal_column(f"'{text}'", type_=sa.String())
-
-
-def _text_within(column: Number) -> Predicate:
-    """ISO texts order by time within one separator only, and a space sorts before `T`; so both are bounded apart.
-
-    The ranges are what the index serves; the number decides.
-    """
-    seconds = sa.cast(sa.func.strftime("%s", column), sa.Integer)
-    ranges = (
-        sa.and_(column >= _text("space_low"), column < _text("space_end")),
-        sa.and_(column >= _text("t_low"), column < _text("space_high")),
-        sa.and_(column >= _text("t_start"), column < _text("t_high")),
-    )
-    low, high = sa.bindparam("low", type_=sa.Integer), sa.bindparam("high", type_=sa.Integer)
-    return sa.and_(sa.or_(*ranges), seconds >= low, seconds < high)
+def _plain(written: str) -> sa.ColumnClause[Any]:
+    return sa.literal_column(written)
 
 
 def _text(parameter: str) -> sa.BindParameter[str]:
@@ -264,16 +278,12 @@ def _text_parameters(low: int, high: int, offset_seconds: int) -> Parameters:
     }
 
 
-def offset_seconds(ending: str | bytes | None) -> int:
-    """The offset in the last six characters of an ISO text: `+05:30`; 0 where there is none."""
-    if isinstance(ending, bytes):
-        ending = ending.decode("utf-8", "replace")
-    if (
-        ending is None
-        or len(ending) != 6
-        or ending[0] not in "+-"
-        or ending[3] != ":"
-        or not (ending[1:3] + ending[4:]).isdigit()
-    ):
+def offset_seconds(ending: str | bytes | None) -> int | None:
+    """The offset in the last six characters of an ISO text: `+05:30`, `0:00Z`; None where it says none."""
+    written = ending.decode("utf-8", "replace") if isinstance(ending, bytes) else ending or ""
+    if written.rstrip()[-1:] in ("z", "Z"):
         return 0
-    return (int(ending[1:3]) * 60 + int(ending[4:])) * 60 * (1 if ending[0] == "+" else -1)
+    found = _OFFSET.fullmatch(written)
+    if found is None:
+        return None
+    return (int(found["hours"]) * 60 + int(found["minutes"])) * 60 * (1 if found["sign"] == "+" else -1)

@@ -20,6 +20,7 @@ from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
 from exporter.source.keys import kinds_key, same
 from exporter.source.mapping import selectable
+from exporter.source.moments import Moment, comparable, moment_of
 
 Column = sa.ColumnElement[Any]
 
@@ -52,8 +53,9 @@ class Units:
         if pairs.time is None:
             only = sa.case((sa.func.min(unit) == sa.func.max(unit), sa.func.min(unit)))
             return sa.select(only).select_from(source).where(mine).correlate(row).scalar_subquery()
-        at = self._dialect.numbered(pairs.time_unit).epoch(source.c[pairs.time])
-        return sa.func.coalesce(*self.nearest(event, row, unit, source, mine, at))
+        kind = self._kinds.get(kinds_key(pairs_key(event.identity), pairs.time))
+        at = moment_of(self._dialect, source.c[pairs.time], pairs.time_unit, kind)
+        return sa.func.coalesce(*self.nearest(name, event, row, unit, source, mine, at))
 
     def named(self, name: str, event: Event, row: sa.FromClause) -> Column | None:
         """The same, and where the pairs are elsewhere what the row itself calls its customer."""
@@ -78,23 +80,35 @@ class Units:
             return kinds_key(name, event.unit or "")
         return kinds_key(pairs_key(event.identity), self._identities[event.identity].unit)
 
+    def entered(self, name: str, event: Event, row: sa.FromClause) -> Moment:
+        """The own time of each row of an event."""
+        kind = self._kinds.get(kinds_key(name, event.time))
+        return moment_of(self._dialect, row.c[event.time], event.time_unit, kind)
+
     def nearest(
-        self, event: Event, row: sa.FromClause, value: Column, source: sa.FromClause, mine: Column, at: Column
+        self,
+        name: str,
+        event: Event,
+        row: sa.FromClause,
+        value: Column,
+        source: sa.FromClause,
+        mine: Column,
+        at: Moment,
     ) -> Iterator[Column]:
         """The last value up to each row's time, then the first one that may have come late.
 
         Args:
-            event, row: whose rows, and what they are selected from.
+            name, event, row: whose rows, and what they are selected from.
             value, source: what is wanted, and what it is selected from.
             mine: which rows of the source are about a row.
-            at: the source's times, in seconds since the epoch.
+            at: the source's times.
         """
-        entered = self._dialect.numbered(event.time_unit).epoch(row.c[event.time])
+        given, entered = comparable(self._dialect, at, self.entered(name, event, row))
         lateness = sa.literal_column(f"{self._lateness_seconds:.3f}", type_=sa.Double)
         found = sa.select(value).select_from(source).where(mine).correlate(row)
-        yield found.where(at <= entered).order_by(at.desc(), value).limit(1).scalar_subquery()
-        later = found.where(at > entered, at <= entered + lateness)
-        yield later.order_by(at, value).limit(1).scalar_subquery()
+        yield found.where(given <= entered).order_by(given.desc(), value).limit(1).scalar_subquery()
+        later = found.where(given > entered, given <= entered + lateness)
+        yield later.order_by(given, value).limit(1).scalar_subquery()
 
 
 def pairs_key(identity: str) -> str:

@@ -105,10 +105,12 @@ class LoggedVersions:
         """As `UnitVersions.version`; testers and machines are left out."""
         if unit is None:
             return None
-        data = unit.encode("utf-8", "surrogateescape") if isinstance(unit, str) else bytes(unit)
-        given = self._units.get(data.decode("utf-8", "replace"))
-        if given is None and self._hashed:
-            given = self._units.get(hashlib.sha256(data).hexdigest())
+        given = self._units.get(unit) if isinstance(unit, str) else None
+        if given is None:  # most are there as they are, and a first start asks for each row
+            data = unit.encode("utf-8", "surrogateescape") if isinstance(unit, str) else bytes(unit)
+            given = self._units.get(data.decode("utf-8", "replace"))
+            if given is None and self._hashed:
+                given = self._units.get(hashlib.sha256(data).hexdigest())
         if given is None:
             return None
         at = bisect_right(given, moment, key=lambda one: one[0])

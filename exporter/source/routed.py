@@ -19,7 +19,7 @@ from canary.policy.routers.slots import Slot
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Router, Split
 from exporter.source.columns.zones import Zone
-from exporter.source.versions import split_key
+from exporter.source.timedkeys import split_key
 
 LEFT_OUT: Final = "\n"
 """In place of a version: the customer is a tester or a machine, whom no chance has put there, and the row counts
@@ -53,7 +53,7 @@ class Pairs(Protocol):
 
 
 def version_of(
-    told: UnitVersions | None, key: Any, stored: Any, zone: Zone, pairs: Mapping[str | None, Pairs]
+    told: UnitVersions | None, key: Any, stored: Any, zone: Zone, clock_zone: Zone, pairs: Mapping[str | None, Pairs]
 ) -> str | None:
     """The version that a key tells, at the time that it brings along or else its row's.
 
@@ -61,14 +61,16 @@ def version_of(
         key: what a statement gave in place of a version (`exporter.source.versions`).
         stored: the row's time as the database has it.
         zone: that of the row's times.
+        clock_zone: that of times which are no instants.
         pairs: by identity, those that no statement can look up.
     """
     if told is None or stored is None:
         return None
     identity = None
     if isinstance(key, str):
-        moment, identity, key = split_key(key)
-        stored = stored if moment is None else moment
+        told_at, instant, identity, key = split_key(key)
+        if told_at is not None:
+            stored, zone = told_at, clock_zone.of(instants=instant)
     at = zone.moment(float(stored))
     if identity in pairs:
         key = pairs[identity].unit(key, at)

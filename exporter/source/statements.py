@@ -18,6 +18,7 @@ from canary.policy.model import Policy
 from exporter.source.columns.kinds import Kind, Kinds
 from exporter.source.columns.numbers import addable, bounded
 from exporter.source.dialects import Dialect
+from exporter.source.hashes import hashed
 from exporter.source.mapping import columns_of, literal_sql, parents_of
 from exporter.source.versions import Versions
 
@@ -39,7 +40,6 @@ class Statements:
         careful: look at every value before it is added up.
 
     Attributes:
-        dialect: how the event's times are written.
         parents: name and column of each parent event, in the order in which `rows` selects them.
         versions: how the version of each row is found.
     """
@@ -47,14 +47,18 @@ class Statements:
     def __init__(self, policy: Policy, dialect: Dialect, name: str, kinds: Kinds, *, careful: bool) -> None:
         self._database = dialect.name
         self._name = name
-        self._event = event = policy.database.events[name]
+        self._event = policy.database.events[name]
         self._segment = segment_column(policy.kpis.values(), name)
-        self.dialect = dialect.numbered(event.time_unit)
+        self._clock = dialect.at_clock(policy.database.timezone)
         self.parents = parents_of(policy.database.events, name)
         self.versions = Versions(policy, dialect, kinds)
         self._kinds = kinds
         self._careful = careful
         self._source = self._selectable()
+
+    def dialect(self, time: Column) -> Dialect:
+        """How the times of one of the event's columns are written."""
+        return self._clock.of_texts(self._kinds.get(time.key or "") is Kind.TEXT).numbered(self._event.time_unit)
 
     def column(self, name: str) -> Column:
         """A column of the event's rows, to make a stream's conditions of."""
@@ -70,7 +74,7 @@ class Statements:
         event = self._event
         columns = [
             self._key(event.id),
-            self.dialect.epoch(time),
+            self._moment(time),
             self._single(event.value) if event.value is not None else sa.null(),
             *(self._key(column) for _, column in self.parents),
         ]
@@ -92,17 +96,17 @@ class Statements:
         time = self.column(event.time)
         columns: list[Column] = [
             self._key(event.id),
-            self.dialect.epoch(time),
+            self._moment(time),
             self._single(event.value) if event.value is not None else sa.null(),
             self._text(event.outcome),
-            self.dialect.epoch(self.column(event.settled)) if event.settled is not None else sa.null(),
+            self._moment(self.column(event.settled)) if event.settled is not None else sa.null(),
             self._version(),
             *(self._key(column) for _, column in self.parents),
         ]
         return (
             sa.select(*(column.label(f"canary_{number}") for number, column in enumerate(columns)))
             .select_from(self._source)
-            .where(self.dialect.within(time) if by_time else time.is_not(None), *self._wanted(()))
+            .where(self.dialect(time).within(time) if by_time else time.is_not(None), *self._wanted(()))
             .order_by((time if by_time else self.column(event.id)).desc())
             .limit(sa.bindparam("count", type_=sa.Integer))
         )
@@ -113,13 +117,13 @@ class Statements:
         Within bounds, as the smallest of all may be a year 0 or minus infinity.
         """
         smallest = (
-            sa.select(self.dialect.smallest(time).label("moment"))
+            sa.select(self._clock.smallest(time).label("moment"))
             .select_from(self._source)
-            .where(self.dialect.roughly_within(time))
+            .where(self.dialect(time).roughly_within(time))
             .subquery("smallest")
         )
         none: Column = smallest.c.moment.is_(None)
-        return sa.select(self.dialect.epoch(smallest.c.moment), none)
+        return sa.select(self.dialect(time).epoch(smallest.c.moment), none)
 
     def aggregate(
         self, time: Column, width_seconds: int | None, conditions: Sequence[Column], *, versions: bool = True
@@ -131,7 +135,11 @@ class Statements:
         """
         event = self._event
         groups = [
-            *([self.dialect.bucket(time, width_seconds).label("canary_bucket")] if width_seconds is not None else []),
+            *(
+                [self.dialect(time).bucket(time, width_seconds).label("canary_bucket")]
+                if width_seconds is not None
+                else []
+            ),
             (self._version() if versions else sa.null()).label("canary_version"),
             self._text(event.currency).label("canary_currency"),
             self._outcome_or_null().label("canary_outcome"),
@@ -142,7 +150,7 @@ class Statements:
         return (
             sa.select(*groups, sa.func.count().label("canary_count"), value.label("canary_sum"))
             .select_from(self._source)
-            .where(self.dialect.within(time), *self._wanted(conditions))
+            .where(self.dialect(time).within(time), *self._wanted(conditions))
             .group_by(*(sa.literal_column(f"{key}") for key in keys))
         )
 
@@ -152,10 +160,10 @@ class Statements:
         """
         event = self._event
         columns: list[Column] = [
-            self.dialect.bucket(time, width_seconds),
+            self.dialect(time).bucket(time, width_seconds),
             self._key(event.id),
-            self.dialect.epoch(time),
-            self.dialect.epoch(self.column(event.time)),
+            self._moment(time),
+            self._moment(self.column(event.time)),
             self._version(),
             self._text(event.currency),
             self._outcome_or_null(),
@@ -166,15 +174,19 @@ class Statements:
             *(self._key(column) for _, column in self.parents),
         ]
         named = [column.label(f"canary_{number}") for number, column in enumerate(columns)]
-        return sa.select(*named).select_from(self._source).where(self.dialect.within(time), *self._wanted(conditions))
+        return (
+            sa.select(*named)
+            .select_from(self._source)
+            .where(self.dialect(time).within(time), *self._wanted(conditions))
+        )
 
     def sampled(self, time: Column, width_seconds: int, conditions: Sequence[Column]) -> sa.Select[Any] | None:
         """The same of customers whose hash is before `sample`, and of rows that name none; None where no row does."""
         customer = self.versions.customer(self._name, self._source)
         if customer is None:
             return None
-        hashed = sa.func.coalesce(self.dialect.hashed(customer), *_literal(""), type_=sa.String())
-        return self.rows(time, width_seconds, [*conditions, hashed < sa.bindparam("sample", type_=sa.String)])
+        chosen = sa.func.coalesce(hashed(self._clock, customer), *_literal(""), type_=sa.String())
+        return self.rows(time, width_seconds, [*conditions, chosen < sa.bindparam("sample", type_=sa.String)])
 
     def newest_times(self, time: Column) -> sa.Select[Any]:
         """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.
@@ -191,12 +203,12 @@ class Statements:
         )
         moment = newest.c.moment
         if self._database != "sqlite":
-            return sa.select(*_literal("", "text"), self.dialect.epoch(moment).is_not(None)).distinct()
+            return sa.select(*_literal("", "text"), self.dialect(time).epoch(moment).is_not(None)).distinct()
         kind: Column = sa.func.typeof(moment)
         numbers, texts = kind.in_(_literal("integer", "real")), kind.in_(_literal("text"))
         # SQLite makes a moment of bytes too, but compares them as later than every text: they are in no bucket.
         legible: Column = numbers if self._event.time_unit else sa.and_(texts, sa.func.julianday(moment).is_not(None))
-        ending: Column = sa.cast(sa.func.substr(moment, -6), sa.LargeBinary)
+        ending: Column = sa.cast(sa.func.substr(sa.func.rtrim(moment), -6), sa.LargeBinary)
         return sa.select(ending, kind, legible).distinct()
 
     def _selectable(self) -> sa.FromClause:
@@ -209,7 +221,7 @@ class Statements:
 
     def _outcome(self, name: str) -> Column:
         """`succeeded`, `failed`, or NULL while it is pending."""
-        raw = self.dialect.text(self.column(name))
+        raw = self._clock.text(self.column(name))
         return sa.case(
             (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
             (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
@@ -220,7 +232,7 @@ class Statements:
 
     def _exclusions(self) -> Iterator[Column]:
         for name, values in self._event.exclude.items():
-            column = self.dialect.text(self.column(name))
+            column = self._clock.text(self.column(name))
             yield sa.or_(column.is_(None), column.not_in(values))
         excluded = self.versions.excluded(self._name, self._source)
         if excluded is not None:
@@ -234,7 +246,10 @@ class Statements:
     def _text(self, name: str | None) -> Column:
         if name is None:
             return sa.null()
-        return self._bytes(self.column(name)) if self._by_bytes else self.dialect.text(self.column(name))
+        return self._bytes(self.column(name)) if self._by_bytes else self._clock.text(self.column(name))
+
+    def _moment(self, time: Column) -> Column:
+        return self.dialect(time).epoch(time)
 
     def _key(self, name: str) -> Column:
         return self._bytes(self.column(name)) if self._by_bytes else self.column(name)

@@ -210,7 +210,7 @@ class _Builder:
         if event.outcome is None:
             yield self._stream("rows", event.time, lateness)
             return
-        raw = self._statements.dialect.text(self._statements.column(event.outcome))
+        raw = self._database.text(self._statements.column(event.outcome))
         every = (*event.succeeded, *event.failed)
         final = raw.in_(every)
         if event.settled is not None:
@@ -246,7 +246,7 @@ class _Builder:
             keys=ask.versions.keys(self._name),
             sampled_keys=ask.versions.keys(self._name, sampled=True),
             sample=ask.sample(column, conditions),
-            dialect=ask.dialect,
+            dialect=ask.dialect(column),
             instants=self._instants(time),
             entered_instants=self._instants(self._event.time),
             fit=partial(_fit, self._policy, self._database, self._name, kind),

@@ -11,39 +11,36 @@ by itself. Rows for which nothing is found have no version, and are counted as `
 
 Some versions no database can tell: those of the router's hash, of its log and of its tag, and of assignments or pairs
 in another database. Then each row's key comes in place of the version (its customer, or the side in its tag), and
-`exporter.source.routed`, `.logged` and `exporter.ledger.lookups` give the answer. A row that inherits the key brings
-the time of the row that has it along, in one text (`split_key`): what a customer bought under one weight, and pays
-after the next change, belongs to the version that took the order.
+`exporter.source.routed`, `.logged` and `exporter.ledger.lookups` give the answer (`exporter.source.timedkeys`).
 
 The same look-up, by the parent's key, tells whether a row comes from a customer who counts nowhere: whom
 `database.exclude.units` names, or whose assignment says that no chance has decided it (`tester`). Such parents are
 counted, as EXISTS becomes a join of the database's choice: PostgreSQL hashed all visits for each hour of orders.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from canary.policy.database.section import Assignments, Event
+from canary.policy.database.section import Assignments
 from canary.policy.model import Policy
 from canary.routers.tag import TAGS
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
+from exporter.source.hashes import written
 from exporter.source.identities import Units, pair_rows, pairs_key
 from exporter.source.keys import kinds_key, same
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables, with_ancestors
+from exporter.source.moments import moment_of
+from exporter.source.timedkeys import timed
 
 Column = sa.ColumnElement[Any]
 Key = Literal["unit", "tag"]
 _ASSIGNMENTS = "database.assignments"
-_SEAM, _BY = "\n", "@"
-"""Between a key and its moment: no header and no cookie can hold one, until a shop unescapes it (`%0A`)."""
-_MOMENT = re.compile(r"(?P<moment>-?[0-9]{1,11}(\.[0-9]+)?)(@(?P<identity>.+))?", re.ASCII)
-"""A moment as a database writes it, and perhaps an identity of the policy. Before the seam may also stand what a
-customer chose to be known by, and one such row must not keep an event from being read."""
+_OF_KINDS = ("postgresql", "mysql", "mariadb", "clickhouse")
+"""Databases whose columns of one name may hold several kinds of thing, which a driver tells."""
 _NO_DESCENT = "clickhouse"
 """ClickHouse refuses a look-up within the aggregate of another, and does not end with EXISTS within EXISTS: 100 visits
 ran into the time limit. There only rows that themselves name an excluded customer are left out."""
@@ -68,8 +65,8 @@ class Versions:
         given = policy.database.assignments
         self._testers = given.tester if given is not None and given.from_ is None else None
         self._spare = spare_tables(policy)
-        self._dialect = dialect
-        self.units = Units(policy, dialect, self._kinds)
+        self._dialect = dialect.at_clock(policy.database.timezone)
+        self.units = Units(policy, self._dialect, self._kinds)
         self._elsewhere = {name for name, event in self._events.items() if self.units.versions_elsewhere(event)}
 
     def looked_up(self, name: str) -> bool:
@@ -120,14 +117,15 @@ class Versions:
     def keys(self, name: str, *, sampled: bool = False) -> dict[str, sa.Select[Any]]:
         """The columns by which rows are looked up for an event, by where they are, without a row.
 
-        Only for a database that compares no two types (`exporter.source.keys`).
+        Only where their kinds matter: PostgreSQL compares no two types (`exporter.source.keys`), and a time of MariaDB,
+        MySQL or ClickHouse may be an instant or not (`exporter.source.moments`).
 
         Args:
             sampled: their customers are looked up too.
         """
         looked_up = self.looked_up(name) or self._events[name].identity or self._nobody or self._testers
         needed = looked_up or sampled
-        if self._dialect.name != "postgresql" or not needed:
+        if self._dialect.name not in _OF_KINDS or not needed:
             return {}
         above = with_ancestors(self._events, [name])
         events = {one: self._events[one] for one in above if self._events[one].table not in self._spare}
@@ -144,7 +142,8 @@ class Versions:
 
     def _named(self, name: str) -> set[str]:
         event = self._events[name]
-        return {event.id, *filter(None, (event.unit,)), *(column for _, column in parents_of(self._events, name))}
+        columns = {event.id, event.time, *filter(None, (event.unit,))}
+        return columns | {column for _, column in parents_of(self._events, name)}
 
     def columns(self, name: str) -> set[str]:
         """The columns of an event by which versions are found, of the event or of what descends from it."""
@@ -170,8 +169,8 @@ class Versions:
         if own is not None:
             # A stream may have another time than its rows, that of their outcome; and what is looked up elsewhere is
             # as exact as in the database, to the moment and not to a bucket.
-            timed = below or event.settled is not None or (key == "unit" and name in self._elsewhere)
-            found.append(self._timed(own, event, row) if timed else own)
+            apart = below or event.settled is not None or (key == "unit" and name in self._elsewhere)
+            found.append(self._timed(own, name, row) if apart else own)
         return _first([*found, *self._inherited(name, row, below | {name}, partial(self._key, key))])
 
     def _excluded(self, name: str, row: sa.FromClause, below: frozenset[str]) -> sa.ColumnElement[bool] | None:
@@ -197,7 +196,7 @@ class Versions:
         if self.units.elsewhere(event) is not None:
             return None
         unit = self.units.of(name, event, row)
-        found = [self._dialect.key(unit)] if unit is not None else []
+        found = [written(self._dialect, unit)] if unit is not None else []
         named = parents_of(self._events, name)
         if named:  # also where rows name their customer: a guest's do not
             above = list(self._parents(name, row, below | {name})) if self._dialect.name != _NO_DESCENT else []
@@ -207,13 +206,12 @@ class Versions:
             for column, source, mine in theirs:
                 asked = sa.select(sa.func.min(column)).select_from(source).where(mine)
                 found.append(asked.correlate(row).scalar_subquery())
-        return _first([*found, self._dialect.key(row.c[event.id])])
+        return _first([*found, written(self._dialect, row.c[event.id])])
 
-    def _timed(self, own: Column, event: Event, row: sa.FromClause) -> Column:
-        at = self._dialect.text(self._dialect.numbered(event.time_unit).epoch(row.c[event.time]))
-        identity = self.units.elsewhere(event)
-        seam = _SEAM if identity is None else f"{_BY}{identity}{_SEAM}"
-        return at + sa.literal_column(f"'{seam}'", type_=sa.String()) + own
+    def _timed(self, own: Column, name: str, row: sa.FromClause) -> Column:
+        event = self._events[name]
+        at = self.units.entered(name, event, row)
+        return timed(own, self._dialect.text(at.seconds), at, self.units.elsewhere(event))
 
     def _any(self, name: str, key: Literal["version", "tag"], below: frozenset[str] = frozenset()) -> bool:
         """Whether a row of the event, or one that it descends from, has a column of its own for this."""
@@ -261,17 +259,11 @@ class Versions:
         value: Column = self._dialect.text(source.c[column])
         if otherwise is not None:
             value = sa.func.coalesce(value, sa.literal_column(f"'{otherwise}'"), type_=sa.String())
-        at = self._dialect.numbered(given.time_unit).epoch(source.c[given.time])
+        kind = self._kinds.get(kinds_key(_ASSIGNMENTS, given.time))
+        at = moment_of(self._dialect, source.c[given.time], given.time_unit, kind)
         of_key, of_named = kinds_key(_ASSIGNMENTS, given.unit), self.units.kinds_key(name, event)
         mine = same(source.c[given.unit], unit, self._kinds, of_key, of_named)
-        yield from self.units.nearest(event, row, value, source, mine, at)
-
-
-def split_key(key: str) -> tuple[float | None, str | None, str]:
-    """The moment that a key brings along, as the database has it, the identity to look for it in, and the key."""
-    before, seam, rest = key.partition(_SEAM)
-    found = _MOMENT.fullmatch(before) if seam else None
-    return (None, None, key) if found is None else (float(found["moment"]), found["identity"], rest)
+        yield from self.units.nearest(name, event, row, value, source, mine, at)
 
 
 def _side(text: Column) -> Column:

@@ -19,7 +19,7 @@ from exporter.ledger.reader import known_units
 from exporter.ledger.rows import Codes, EventRows
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
-from exporter.source.dialects import offset_seconds
+from exporter.source.dialects import FARTHEST_OFFSET_SECONDS, offset_seconds
 from exporter.source.mapping import parents_of, with_ancestors
 from exporter.source.routed import LEFT_OUT, UnitVersions, version_of
 from exporter.source.sources import Sources, single_rows
@@ -31,8 +31,6 @@ _LONGEST_SPAN_SECONDS = 30 * 86_400
 """No statement reads more than a month, however quiet the shop."""
 _SPAN_ROWS = 200_000
 """Rows that a statement should bring: enough that its own cost does not matter, few enough to be held at once."""
-_FARTHEST_OFFSET_SECONDS = 15 * 3600
-"""SQLite: how far a text with an offset from UTC may lie from its moment, with an hour to spare."""
 
 
 @dataclass
@@ -120,8 +118,8 @@ class History:
             self._fitted[stream] = await fitted(stream, session)
         stream = self._fitted[stream]
         clock_zone = self._zones[stream.source]
-        zone = clock_zone.of_instants if stream.instants else clock_zone
-        entered = clock_zone.of_instants if stream.entered_instants else clock_zone
+        zone = clock_zone.of(instants=stream.instants)
+        entered = clock_zone.of(instants=stream.entered_instants)
         first, last = int(zone.horizon(low, high)), int(zone.stored(high)) + 1
         tables = []
         start, span = first, _FIRST_SPAN_SECONDS
@@ -133,7 +131,7 @@ class History:
             if stream.key is not None:
                 # Whom a router chose, no file of rollouts tells.
                 told = self.tagged if stream.key == "tag" else self._lookups.versions
-                versions = ((row, version_of(told, row[4], row[2], zone, pairs)) for row in rows)
+                versions = ((row, version_of(told, row[4], row[2], zone, clock_zone, pairs)) for row in rows)
                 rows = [(*row[:4], version, *row[5:]) for row, version in versions if version != LEFT_OUT]
             table = EventRows.of(rows, len(stream.parents), self.versions, self.currencies)
             tables.append(table.shifted(zone.to_utc, entered.to_utc))
@@ -142,13 +140,13 @@ class History:
         return EventRows.empty(len(stream.parents)).then(tables)
 
     async def _offset(self, stream: Stream, session: Session) -> int:
-        """SQLite: how far from UTC the stream's texts may be written."""
+        """SQLite: how far the stream's texts may be written from what the shop's clock shows."""
         if stream.newest_times is None:
             return 0
         if stream.event not in self._offset_seconds:
             endings = [row[0] for row in await session.rows(stream.newest_times)]
-            elsewhere = any(map(offset_seconds, endings))
-            self._offset_seconds[stream.event] = _FARTHEST_OFFSET_SECONDS if elsewhere else 0
+            elsewhere = any(offset_seconds(ending) is not None for ending in endings)
+            self._offset_seconds[stream.event] = FARTHEST_OFFSET_SECONDS if elsewhere else 0
         return self._offset_seconds[stream.event]
 
 

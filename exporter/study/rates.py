@@ -13,6 +13,7 @@ from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Floats
+from exporter.source.dialects import FARTHEST_OFFSET_SECONDS
 from exporter.source.sources import Sources
 from exporter.source.statements import FAILED, SUCCEEDED
 from exporter.source.streams import COARSE_SECONDS, fitted
@@ -98,12 +99,14 @@ async def _count(policy: Policy, sources: Sources, until: float, days: float) ->
     for plain, session in sources.streams(policy):
         if plain.event not in wanted or not plain.counted:
             continue
-        zone = zones[plain.source]
-        last = int(zone.stored(until))
         stream = await fitted(plain, session)
+        zone = zones[plain.source].of(instants=stream.instants)
+        last = int(zone.stored(until))
         event = counted.setdefault(stream.event, Counted())
         for low in range(last - round(days * _DAY_SECONDS), last, _DAY_SECONDS):
-            bounds = stream.dialect.parameters(low, min(low + _DAY_SECONDS, last), offset_seconds=_DAY_SECONDS // 2)
+            bounds = stream.dialect.parameters(
+                low, min(low + _DAY_SECONDS, last), offset_seconds=FARTHEST_OFFSET_SECONDS
+            )
             for hour, _, currency, outcome, count, _ in await session.rows(stream.coarse, bounds):
                 if hour is not None:
                     event.rows += int(count)

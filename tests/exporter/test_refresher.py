@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from canary.policy.database.section import DEFAULT_EVENTS
 from tests.support.clock import FakeClock
@@ -209,3 +210,23 @@ async def test_one_event_that_cannot_be_read_leaves_the_others(lite: ShopData, c
         assert set(rest) == set(whole) - {("customer_satisfaction", "v1.0")}
         assert published(refresher)["shop_visits_total"] == {("v1.0",): 51}
         assert refresher.snapshot.database_up is True
+
+
+async def test_a_clock_set_back_prolongs_no_pause(lite: ShopData, clock: FakeClock) -> None:
+    """A table that could not be read is read again some seconds later, though the clock was set back by an hour."""
+    await fill(lite, clock.now(), 50)
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await settle(refresher, clock)
+        whole = kpis(refresher)
+        await lite.run(sa.text("ALTER TABLE feedback RENAME TO elsewhere"))
+        clock.advance(1)
+        await refresher.refresh()
+        gone = kpis(refresher)
+        await lite.run(sa.text("ALTER TABLE elsewhere RENAME TO feedback"))
+        clock.set_wall(-3600)
+        clock.advance(60)
+        await refresher.refresh()
+
+        assert set(gone) < set(whole)
+        assert all(feed.fault is None for feed in refresher.feeds)
+        assert refresher.snapshot.schema_compatible is True

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.source.columns.zones import Zone
+from exporter.source.consistency.newest import newest_rows
+from exporter.source.database import Patience
 from exporter.source.dialects import Dialect
+from exporter.source.session import order_session
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.mariadb import MariaDb
@@ -129,3 +132,41 @@ def test_stored_times_and_moments_go_back_and_forth() -> None:
 
         assert zone.moment(zone.stored(moment)) == moment
         assert zone.to_utc(np.asarray([zone.stored(moment)]))[0] == moment
+
+
+_OFFSETS = {
+    "sqlite": ("{berlin:%Y-%m-%d %H:%M:%S}+01:00", "{utc:%Y-%m-%dT%H:%M:%S}.250Z", "{india:%Y-%m-%dT%H:%M:%S}+05:30"),
+    "mysql": (
+        "{berlin:%Y-%m-%d %H:%M:%S}+01:00", "{utc:%Y-%m-%dT%H:%M:%S}.250Z", "{india:%Y-%m-%dT%H:%M:%S}+05:30",
+        "{berlin:%Y-%m-%d %H:%M:%S} +0100", "{berlin:%Y-%m-%d %H:%M:%S.%f}+01", "{berlin:%Y-%m-%d %H:%M}+01:00",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("shop_url", ["sqlite", "mariadb"], indirect=True)
+async def test_texts_that_say_their_offset_mean_it_in_every_zone(shop_url: str, zone: str) -> None:
+    """Next to bare texts of the shop's own clock, one with an offset or a `Z` is the moment that it says."""
+    at = datetime(2026, 7, 20, 14, tzinfo=UTC) if zone == "UTC" else datetime(2026, 11, 29, 14, tzinfo=UTC)
+    data, clock = ShopData(shop_url), FakeClock(at + timedelta(seconds=30))
+    zones = {"berlin": timezone(timedelta(hours=1)), "india": timezone(timedelta(hours=5, minutes=30)), "utc": UTC}
+    moments = {name: at.astimezone(other) for name, other in zones.items()}
+    texts = [form.format(**moments) for form in _OFFSETS[data.engine.dialect.name]]
+    texts.append(f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}")
+    await data.create()
+    await data.run(sa.text("DROP TABLE visits"))
+    await data.run(sa.text("CREATE TABLE visits (id INT, visitor_id INT, version VARCHAR(9), created_at VARCHAR(40))"))
+    policy = policy_for(shop_url, timezone=zone)
+    async with refresher_on(policy, clock) as refresher:
+        for number, text in enumerate(texts):
+            row = {"id": number, "text": text}
+            await data.run(sa.text("INSERT INTO visits VALUES (:id, NULL, 'v1.0', :text)"), row)
+        await settle(refresher, clock)
+        counted = published(refresher)["shop_visits_total"]
+    async with order_session(policy, Patience.LIVE) as session:
+        event = policy.database.events["visits"]
+        found = await newest_rows(policy, session, "visits", event, lambda _: "", clock.now().timestamp())
+    await data.close()
+
+    assert counted == {("v1.0",): len(texts)}
+    assert found.moments == pytest.approx([at.timestamp()] * len(texts), abs=0.3)

@@ -68,7 +68,7 @@ async def sample_rows(policy: Policy, session: Session, count: int) -> dict[str,
             except DatabaseError:
                 rows = []
             else:
-                rows = [_in_utc(row, zone.of_instants if stream.entered_instants else zone) for row in rows]
+                rows = [_in_utc(row, zone.of(instants=stream.instants)) for row in rows]
             found[plain.event] = rows
     return found
 

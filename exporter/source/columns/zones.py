@@ -1,8 +1,9 @@
 """Times that are stored without a zone, when the shop's clock does not run in UTC.
 
-PostgreSQL and DuckDB turn them into UTC themselves, MariaDB its TIMESTAMP only (`of_instants`). Elsewhere the ledger's
-buckets are in the shop's own wall-clock time, and single rows are turned into UTC here; in the hour that the clock
-shows twice, the earlier one is meant.
+PostgreSQL and DuckDB turn them into UTC themselves, MariaDB its TIMESTAMP only (`of`). Texts with an offset
+of their own count as what the shop's clock showed at that moment (`exporter.source.dialects`). So elsewhere the
+ledger's buckets are in the shop's own wall-clock time, and single rows are turned into UTC here; in the hour that the
+clock shows twice, the earlier one is meant.
 """
 
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ class Zone:
 
     def stored(self, moment: float) -> float:
         """How the moment is stored, as if it were UTC."""
-        return moment if self._plain else moment + self._offset(moment)
+        return moment if self._plain else moment + self.offset(moment)
 
     def moment(self, stored: float) -> float:
         """The moment that a stored time means."""
@@ -43,7 +44,7 @@ class Zone:
         """A stored time from which on everything since *moment* is found, also when the clock was just turned back."""
         if self._plain:
             return moment
-        back = self._offset(now - _TURNED_BACK_SECONDS) - self._offset(now)
+        back = self.offset(now - _TURNED_BACK_SECONDS) - self.offset(now)
         return min(self.stored(moment), self.stored(now)) - max(back, 0.0)
 
     def ahead(self, now: float) -> float:
@@ -52,13 +53,12 @@ class Zone:
         In the hour that the clock shows twice, a time may be taken for the later one (PostgreSQL does), and just after
         it the clock shows less than what is stored.
         """
-        back = self._offset(now - _TURNED_BACK_SECONDS) - self._offset(now + _TURNED_BACK_SECONDS)
+        back = self.offset(now - _TURNED_BACK_SECONDS) - self.offset(now + _TURNED_BACK_SECONDS)
         return self.stored(now) + max(back, 0.0)
 
-    @property
-    def of_instants(self) -> "Zone":
+    def of(self, *, instants: bool) -> "Zone":
         """The same database's times where they are instants: MariaDB's TIMESTAMP, and numbers since 1970."""
-        return Zone("UTC", self.dialect)
+        return Zone("UTC", self.dialect) if instants and not self._plain else self
 
     def to_utc(self, stored: Floats) -> Floats:
         """Stored times as moments."""
@@ -69,7 +69,8 @@ class Zone:
         turned: Floats = stored + np.asarray(moments)[where]
         return turned
 
-    def _offset(self, moment: float) -> float:
+    def offset(self, moment: float) -> float:
+        """By how many seconds the shop's clock is ahead of UTC at a moment."""
         offset = datetime.fromtimestamp(moment, self._zone).utcoffset()
         assert offset is not None
         return offset.total_seconds()

@@ -16,7 +16,7 @@ from canary.policy.database.section import Event
 from canary.policy.reading.document import Location
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
-from exporter.source.dialects import Dialect
+from exporter.source.dialects import FARTHEST_OFFSET_SECONDS, Dialect
 from exporter.source.sources import rows_apart
 from exporter.source.statements import Statements
 from exporter.source.streams import Stream, fitted, kinds_read, streams_of
@@ -94,11 +94,11 @@ async def newest_rows(
     stream = await first_stream(policy, session, name)
     # Times may be stored in any zone here; those that are too early are left out below.
     begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
-    bounds = stream.dialect.parameters(int(begin), int(now) + FARTHEST_ZONE_SECONDS)
+    bounds = stream.dialect.parameters(int(begin), int(now) + FARTHEST_ZONE_SECONDS, FARTHEST_OFFSET_SECONDS)
     rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
     clock_zone = Zone(policy.database.timezone, stream.dialect)
-    entered = clock_zone.of_instants if stream.entered_instants else clock_zone
-    settled = clock_zone.of_instants if stream.instants else clock_zone
+    entered = clock_zone.of(instants=stream.entered_instants)
+    settled = clock_zone.of(instants=stream.instants)
     dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
     dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
     return NewestRows(

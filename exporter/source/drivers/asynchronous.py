@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ from canary.database.postgres import pooled
 from canary.database.url import DriverAddress, driver_address, shown_url, sqlite_file
 from canary.errors import DatabaseUnavailableError, reason
 from exporter.source.database import OrderDatabase, Row, translated
-from exporter.source.dialects import key_hash
+from exporter.source.dialects import CLOCK_OFFSET
 from exporter.source.drivers.settings import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
@@ -33,6 +34,8 @@ from exporter.source.drivers.settings import (
     greetings,
     postgres_settings,
 )
+from exporter.source.hashes import KEY_HASH, key_hash
+from exporter.source.transitions import offset_at
 
 T = TypeVar("T")
 
@@ -213,13 +216,14 @@ class AsyncSession:
                     await connection.close()
 
     def _guard_sqlite(self, connection: Any, _record: object) -> None:
-        """SQLite has no statement timeout and no hash; it asks us now and then whether to go on."""
+        """SQLite has no statement timeout, no hash and no zones; it asks us now and then whether to go on."""
 
         def overdue() -> int:
             return int(time.monotonic() > self._deadline)
 
         connection.run_async(lambda driver: driver.set_progress_handler(overdue, 20_000))
-        connection.create_function("canary_key_hash", 1, key_hash, deterministic=True)
+        connection.create_function(KEY_HASH, 1, key_hash, deterministic=True)
+        connection.create_function(CLOCK_OFFSET, 1, partial(_clock_offset, self._database.timezone), deterministic=True)
         cursor = connection.cursor()
         cursor.execute("PRAGMA query_only=ON")
         cursor.execute(f"PRAGMA busy_timeout={int(self._limit * 1000)}")
@@ -233,3 +237,7 @@ async def _cut(connection: AsyncConnection) -> None:
         driver.terminate()
     else:
         driver.close()
+
+
+def _clock_offset(zone: str, moment: float | None) -> int | None:
+    return None if moment is None else offset_at(zone, int(moment))

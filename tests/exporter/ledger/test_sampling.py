@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from canary.policy.model import Evidence
 from exporter.ledger.reader import HASHES
 from exporter.source.columns.values import id_number
-from exporter.source.dialects import Dialect, key_hash
+from exporter.source.dialects import Dialect
+from exporter.source.hashes import KEY_HASH, hashed, key_hash, written
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill
@@ -119,9 +120,9 @@ async def test_all_spellings_of_a_customer_have_one_hash(data: ShopData) -> None
     async with data.engine.connect() as connection:
         if name == "sqlite":
             raw = await connection.get_raw_connection()
-            await raw.driver_connection.create_function("canary_key_hash", 1, key_hash)
+            await raw.driver_connection.create_function(KEY_HASH, 1, key_hash)
         for spellings in map(operator.add, TEXTS, more):
-            asked = [dialect.hashed(dialect.key(sa.literal_column(spelling))) for spelling in spellings]
+            asked = [hashed(dialect, written(dialect, sa.literal_column(spelling))) for spelling in spellings]
             named = [one.label(f"canary_{number}") for number, one in enumerate(asked)]
             found.append(set((await connection.execute(sa.select(*named))).one()))
 

@@ -19,7 +19,7 @@ from canary.routers import routers_of
 from canary.routers.base import Split
 from canary.routers.tag import TAGS
 from exporter.source.routed import RoutedVersions, Served
-from exporter.source.versions import split_key
+from exporter.source.timedkeys import split_key
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
@@ -183,11 +183,12 @@ async def test_a_customer_with_two_lines_hides_nobody_else(lite: ShopData, clock
 
 def test_a_key_is_whole_where_no_moment_precedes_it() -> None:
     """Only a number that a database writes is a moment."""
-    assert split_key("1764300000.25\nuser\n2") == (1764300000.25, None, "user\n2")
-    assert split_key("1764300000.25@accounts\n7") == (1764300000.25, "accounts", "7")
-    assert split_key("user\n2") == (None, None, "user\n2")
-    assert split_key("user@accounts\n2") == (None, None, "user@accounts\n2")
-    assert split_key("user") == (None, None, "user")
+    assert split_key("1764300000.25\nuser\n2") == (1764300000.25, False, None, "user\n2")
+    assert split_key("1764300000.25@accounts\n7") == (1764300000.25, False, "accounts", "7")
+    assert split_key("1764300000i@accounts\n7") == (1764300000.0, True, "accounts", "7")
+    assert split_key("user\n2") == (None, False, None, "user\n2")
+    assert split_key("user@accounts\n2") == (None, False, None, "user@accounts\n2")
+    assert split_key("user") == (None, False, None, "user")
 
 
 def _tagged(url: str) -> Policy:

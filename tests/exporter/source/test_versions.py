@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 
-from canary.policy.database.section import DEFAULT_EVENTS, Assignments, Exclude
+from canary.policy.database.section import DEFAULT_EVENTS, Assignments, Exclude, TimeUnit
 from canary.policy.model import Policy
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
+from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill
 from tests.support.receiving.entries import rollout_of, started
 
@@ -174,3 +176,36 @@ async def test_a_unit_that_moves_takes_its_rows_along_from_then_on(lite: ShopDat
 
         # Within `lateness` the assignment may come after the row; long before it nobody knew the unit.
         assert published(refresher)["shop_orders_total"] == {("unknown",): 1.0, ("v1.0",): 2.0, ("v2.0",): 3.0}
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+async def test_assignments_in_moments_fit_rows_in_the_shops_own_time(
+    mariadb: MariaDb, clock: FakeClock, zone: str
+) -> None:
+    """Rows have what the shop's clock shows, assignments MariaDB's TIMESTAMP or seconds since 1970: a customer's row
+    takes the version of its moment, in a zone on either side of Greenwich.
+    """
+    data = ShopData(mariadb.new_database())
+    await data.run(sa.text("CREATE TABLE visits (id INT PRIMARY KEY, cookie VARCHAR(9), created_at DATETIME)"))
+    await data.run(sa.text("CREATE TABLE served (cookie VARCHAR(9), at TIMESTAMP, seconds BIGINT, version VARCHAR(9))"))
+    now = clock.now()
+    for version, minutes in (("v1.0", 600), ("v2.0", 10)):
+        at = now - timedelta(minutes=minutes)
+        row = {"at": at.replace(tzinfo=None), "seconds": int(at.timestamp()), "version": version}
+        await data.run(sa.text("INSERT INTO served VALUES ('ann', :at, :seconds, :version)"), row)
+    for number, minutes in enumerate((90, 70, 20, 5)):
+        shown = (now - timedelta(minutes=minutes)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        await data.run(sa.text("INSERT INTO visits VALUES (:id, 'ann', :at)"), {"id": number, "at": shown})
+    found = []
+    times: tuple[tuple[str, TimeUnit | None], ...] = (("at", None), ("seconds", "seconds"))
+    for column, unit in times:
+        given = Assignments(table="served", unit="cookie", time=column, time_unit=unit, version="version")
+        events = {"visits": replace(DEFAULT_EVENTS["visits"], version=None, unit="cookie")}
+        policy = policy_for(data.url, timezone=zone)
+        policy = replace(policy, kpis={}, database=replace(policy.database, events=events, assignments=given))
+        async with refresher_on(policy, clock) as refresher:
+            await settle(refresher, clock)
+            found.append(published(refresher)["shop_visits_total"])
+    await data.close()
+
+    assert found == [{("v1.0",): 3.0, ("v2.0",): 1.0}] * 2
