@@ -114,13 +114,13 @@ MORE = {
 async def test_all_spellings_of_a_customer_have_one_hash(data: ShopData) -> None:
     """Numbers and texts, padding, UUIDs with and without dashes or as bytes; and what names nobody has none."""
     name = data.engine.dialect.name
-    more = (*MORE["mysql" if name == "mariadb" else name], [])
+    more: list[list[str]] = [*MORE["mysql" if name == "mariadb" else name], []]
     dialect = Dialect(name)
     found = []
     async with data.engine.connect() as connection:
         if name == "sqlite":
-            raw = await connection.get_raw_connection()
-            await raw.driver_connection.create_function(KEY_HASH, 1, key_hash)
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.create_function(KEY_HASH, 1, key_hash)
         for spellings in map(operator.add, TEXTS, more):
             asked = [hashed(dialect, written(dialect, sa.literal_column(spelling))) for spelling in spellings]
             named = [one.label(f"canary_{number}") for number, one in enumerate(asked)]
