@@ -80,6 +80,7 @@ class JudgedRollout:
         trusted: Container[str] = (),
         rhythm: Rhythm | None = None,
         only_proofs: bool = False,
+        share_known: bool = True,
     ) -> JudgedRollout:
         """A new judge for a rollout.
 
@@ -90,6 +91,7 @@ class JudgedRollout:
                 they may.
             rhythm: how far KPIs fall over the day; without it they do not.
             only_proofs: it is looked at once, when all is over, and only for what is proven by then.
+            share_known: whether the weights are the router's; otherwise nothing is held against them.
         """
         shared = [
             seconds
@@ -97,7 +99,10 @@ class JudgedRollout:
             if 0.0 < ratio < 1.0
         ]
         parameters = judge_parameters(policy, rollout.started_at.timestamp(), Plan(sum(shared), len(shared)))
-        kpis = (replace(kpi, may_fail=kpi.may_fail or kpi.name in trusted) for kpi in parameters.kpis)
+        kpis = (
+            replace(kpi, may_fail=kpi.may_fail or kpi.name in trusted, from_entry=kpi.from_entry and share_known)
+            for kpi in parameters.kpis
+        )
         parameters = replace(parameters, kpis=tuple(kpis))
         entry = entry_event(policy)
         if by_variant and entry is not None and policy.database.events[entry].variant is None:
