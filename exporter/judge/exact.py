@@ -83,13 +83,20 @@ class ExactHalf:
 
     @classmethod
     def of(
-        cls, policy: Policy, rollout: Rollout, parameters: JudgeParameters, entry: str, files: ExactFiles | None
+        cls,
+        policy: Policy,
+        rollout: Rollout,
+        parameters: JudgeParameters,
+        entry: str,
+        files: ExactFiles | None,
+        *,
+        only_proofs: bool = False,
     ) -> ExactHalf:
         """The tests of a rollout, with what files remember of them."""
         plan = plan_of(policy, rollout)
         # Where each attempt counts by itself there are no customers to draw.
         kpis = tuple(kpi for kpi in parameters.kpis if getattr(policy.kpis[kpi.name], "attempts", "") != "each")
-        half = cls(policy, rollout.id, entry, kpis, files=files)
+        half = cls(policy, rollout.id, entry, kpis, files=files, only_proofs=only_proofs)
         for number, kpi in enumerate(kpis):
             alpha = plan.alpha(parameters.exact_alpha_of(kpi))
             first = parameters.started_at + LOOK_SECONDS * (1.0 + number / len(kpis))

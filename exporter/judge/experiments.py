@@ -122,9 +122,8 @@ class JudgedExperiments:
         key = (trial.name, variant)
         judgement = self._judgements.get(key)
         if judgement is None or judgement.rollout != compared.id:
-            judgement = self._judgements[key] = JudgedRollout.of(
-                policy, compared, by_variant=not by_version, share_known=share_known
-            )
+            judgement = JudgedRollout.of(policy, compared, by_variant=not by_version, share_known=share_known)
+            self._judgements[key] = judgement
         if trial.stopped_at is not None:
             as_of = min(as_of, trial.stopped_at.timestamp())
         evidence = judgement.look(joined, versions, compared, as_of, blind)
