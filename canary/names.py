@@ -47,7 +47,7 @@ SEGMENT: Final = "segment"
 COMPONENT: Final = "component"
 DIGEST: Final = "digest"
 FAULT: Final = "fault"
-"""In which way rows do not fit together: one of `FAULTS`."""
+"""In which way rows do not fit together: one of `FAULTS`, or of `REPLICA_FAULTS`."""
 COLUMN: Final = "column"
 """Where rows do not: a column of the event, or the event of which rows should have come."""
 OTHER: Final = "other"
@@ -63,6 +63,8 @@ KPI_FINDINGS: Final = (
 FAULTS: Final = ("orphan", "childless", "amount", "empty")
 """Rows that name a parent that is not there, have none of what should come of them (an order its payment), have another
 amount than that together, or leave a column empty."""
+REPLICA_FAULTS: Final = ("missing", "surplus", "differing")
+"""Rows of a read replica that it lacks although its primary has them, that only it has, or that it has otherwise."""
 ACTIONS: Final = ("rollback", "advance", "hold", "stop", "none")
 """`stop` ends an experiment; the others are about the rollout."""
 GATES: Final = ("none", "manual", "url")
@@ -181,6 +183,8 @@ VERSION_ROWS: Final = "canary_exporter_version_rows"
 BACKFILL_RATIO: Final = "canary_exporter_backfill_ratio"
 REPLICA_LAG_SECONDS: Final = "canary_replica_lag_seconds"
 SCHEMA_COMPATIBLE: Final = "canary_schema_compatible"
+REPLICA_ROWS: Final = "canary_replica_rows"
+REPLICA_FAULTY_ROWS: Final = "canary_replica_faulty_rows"
 CONSISTENCY_ROWS: Final = "canary_consistency_rows"
 CONSISTENCY_FAULTY_ROWS: Final = "canary_consistency_faulty_rows"
 CONSISTENCY_BROKEN: Final = "canary_consistency_broken"
@@ -315,6 +319,8 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     LOG_REQUESTS_TOTAL: (VERSION, ENDPOINT, STATUS),
     LOG_REQUEST_DURATION_SECONDS: (VERSION, ENDPOINT),
     VERSION_ROWS: (EVENT,),
+    REPLICA_ROWS: (ROLLOUT, EVENT),
+    REPLICA_FAULTY_ROWS: (ROLLOUT, EVENT, FAULT),
     CONSISTENCY_ROWS: (ROLLOUT, EVENT, FAULT, COLUMN, VERSION),
     CONSISTENCY_FAULTY_ROWS: (ROLLOUT, EVENT, FAULT, COLUMN, VERSION),
     CONSISTENCY_BROKEN: (ROLLOUT, EVENT, FAULT, COLUMN),
@@ -395,6 +401,7 @@ TRAFFIC_MISMATCH: Final = "CanaryTrafficMismatch"
 ASSIGNMENTS_UNKNOWN: Final = "CanaryAssignmentsUnknown"
 LOG_LAGS: Final = "CanaryRequestLogLags"
 REPLICA_LAG: Final = "CanaryReplicaLag"
+REPLICA_INCOMPLETE: Final = "CanaryReplicaIncomplete"
 POLICY_MISMATCH: Final = "CanaryPolicyMismatch"
 SCHEMA_INCOMPATIBLE: Final = "CanarySchemaIncompatible"
 ROWS_INCONSISTENT: Final = "CanaryRowsInconsistent"
@@ -423,7 +430,7 @@ ALERTS: Final = frozenset(
         SLOWER,
         ELEVATED_ERROR_RATE, SLOW_RESPONSE, SLOW_QUERIES, VERY_SLOW_QUERIES,
         ERROR_RATE_DEGRADED, RESPONSE_TIME_DEGRADED, OUT_OF_RANGE, BLIND_ALERT, TRAFFIC_MISMATCH,
-        ASSIGNMENTS_UNKNOWN, LOG_LAGS, REPLICA_LAG,
+        ASSIGNMENTS_UNKNOWN, LOG_LAGS, REPLICA_LAG, REPLICA_INCOMPLETE,
         POLICY_MISMATCH, SCHEMA_INCOMPATIBLE, ROWS_INCONSISTENT, ROLLBACK_NOT_CONVERGED, ROLLED_BACK, SERVER_UNHEALTHY,
         RELEASE_UNFINISHED, SUPPRESSED, DRIFT, EXPORTER_DOWN, RECEIVER_DOWN, DRILL,
         DRILL_OVERDUE, WATCHDOG, PHASE_COMPLETE, EXPERIMENT_HARM, EXPERIMENT_WORSE, EXPERIMENT_WINNER,
@@ -467,6 +474,7 @@ ALERT_PANELS: Final[dict[str, tuple[str, str]]] = {
     ASSIGNMENTS_UNKNOWN: ("infrastructure", "Rows without a version"),
     LOG_LAGS: ("infrastructure", "Age of the router's log"),
     REPLICA_LAG: ("infrastructure", "Replication lag"),
+    REPLICA_INCOMPLETE: ("infrastructure", "Rows that do not fit together"),
     SCHEMA_INCOMPATIBLE: ("infrastructure", "Schema fits both versions"),
     ROWS_INCONSISTENT: ("infrastructure", "Rows that do not fit together"),
     EXPORTER_DOWN: ("guard", "Freshness"),

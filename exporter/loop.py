@@ -35,8 +35,9 @@ from exporter.publish.snapshot import Snapshot
 from exporter.publish.statefile import StateFile
 from exporter.publish.update import Tell, Update
 from exporter.refresher import Refresher
+from exporter.source.consistency.primarywatch import PrimaryWatch
 from exporter.source.consistency.watch import ConsistencyWatch
-from exporter.source.database import Patience
+from exporter.source.database import OrderDatabase, Patience
 from exporter.source.sources import Sources
 from exporter.source.watch.clock import database_clock
 
@@ -119,6 +120,7 @@ class Loop:
         policy = self.load()
         require_reloadable(self.policy, policy, RELOADED)
         self._require_mapping(policy)
+        OrderDatabase.primary_of(policy, Patience.LIVE)
         Sources.of(policy, Patience.LIVE)  # secrets and the address must be usable before the old policy goes
         self._plans.file = policy
         self._reloaded.set()
@@ -168,13 +170,15 @@ class Loop:
         refresher = self.refresher = Refresher(
             policy, sources, self.clock, counters, since, self.threads, files, consistency=consistency
         )
+        refresher.primary = primary = PrimaryWatch.of(policy, self.clock)
         if not self._snapshot.counters:
             self._snapshot = refresher.snapshot  # what the counters had reached is shown at once
         tell(self._update(refresher, self._published(policy), None))
         self._log.info("reading the order database", dialects=sources.dialects, refresh=policy.database.refresh)
         async with contextlib.AsyncExitStack() as ending:  # in this order backwards, whatever one of them raises
-            for part in (sources, consistency, refresher):
-                ending.push_async_callback(part.close)
+            for part in (sources, consistency, primary, refresher):
+                if part is not None:
+                    ending.push_async_callback(part.close)
             ending.callback(state.write, since, counters.values)
             await self._loop(policy, refresher, state, tell)
 

@@ -38,6 +38,7 @@ from exporter.ledger.sampling import Sampling
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.source.consistency.primarywatch import PrimaryWatch
 from exporter.source.consistency.watch import ConsistencyWatch
 from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
@@ -84,6 +85,7 @@ class Refresher:
         logged: tells versions by the router's log; None where nobody asks for that.
         lookups: the assignments and pairs that are in another database than the events they serve.
         consistency: holds the rows of the rollout's versions against each other; None where nobody asks.
+        primary: holds the replica against its primary; None where the policy names none.
         journal_fault: the journal could not be read.
         clock_ahead_seconds: how far the database's clock is ahead of ours, as far as that is certain.
         since: rows are counted from here, seconds since the epoch.
@@ -99,6 +101,7 @@ class Refresher:
     files: ExactFiles | None = None
     rollout: Rollout | None = None
     consistency: ConsistencyWatch | None = None
+    primary: PrimaryWatch | None = None
     journal_fault: bool = False
     clock_ahead_seconds: float = 0.0
     snapshot: Snapshot = field(init=False)
@@ -179,6 +182,8 @@ class Refresher:
         now = self.clock.now().timestamp()
         if self.consistency is not None:
             self.consistency.follow(self.rollout)
+        if self.primary is not None:
+            self.primary.follow(self.rollout)
         with self._faults.survived("what was read cannot be judged") as attempt:
             await self.judge.look(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self._judged_or_not(attempt)
@@ -419,6 +424,11 @@ class Refresher:
             consistency=(
                 self.consistency.found(self.rollout.id)
                 if up and self.consistency is not None and self.rollout is not None
+                else ()
+            ),
+            replicated=(
+                self.primary.found(self.rollout.id)
+                if up and self.primary is not None and self.rollout is not None
                 else ()
             ),
             corrections=dict(self.counters.corrections),

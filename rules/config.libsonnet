@@ -102,6 +102,9 @@ local kpi = import 'lib/kpi.libsonnet';
     // Whether the order database is a read replica.
     replica: false,
 
+    // Whether that replica is held against its primary.
+    primary: false,
+
     // Whether `canary assignments` follows the router's log.
     log: false,
 

@@ -71,6 +71,7 @@ def rules_config(policy: Policy, *, inline: bool = False) -> dict[str, Any]:
         "kpis": [_judged_kpi(name, kpi) for name, kpi in policy.kpis.items()],
         "converge": format_duration(policy.rollback.converge),
         "replica": policy.database.replica is not None,
+        "primary": policy.database.primary is not None,
         "log": policy.database.log is not None,
         "experiments": [
             _experiment(name, experiment, policy)

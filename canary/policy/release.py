@@ -80,8 +80,8 @@ class Testers:
     networks: tuple[Network, ...] = ()
     """Address ranges, such as `10.0.1.0/24`."""
     metrics: Link | None = None
-    """Receiver that answers these networks at the shop's own `/api/metrics`, by the generated configuration of HAProxy
-    and nginx: `receiver.url` when missing, none when empty."""
+    """Receiver that answers these networks at the shop's own `/api/metrics`, by the generated configuration of HAProxy,
+    nginx, Envoy and Traefik: `receiver.url` when missing, none when empty."""
     header: HeaderPair | None = None
     """`Name: value` of a request header."""
     cookie: CookiePair | None = None

@@ -14,9 +14,9 @@ state cannot be learned is not.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from canary.errors import ProcessError
 from canary.policy.release import Process
@@ -142,6 +142,23 @@ class _Managed(ABC):
         return f"process {self._section.name} ({self._section.kind})"
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """One instance in pm2's list."""
+
+    name: str
+    namespace: str
+    ended: bool
+
+    @classmethod
+    def of(cls, entry: Any) -> Self:
+        """From the list; before version 4 there were no namespaces."""
+        about = entry["pm2_env"]
+        # "stopping", "launching" and whatever pm2 adds are not the end of a process.
+        ended = about["status"] in ("stopped", "errored")
+        return cls(str(entry["name"]), str(about.get("namespace", "default")), ended)
+
+
 class Pm2Process(_Managed):
     """A process of pm2, by its name; all its instances when it runs as a cluster."""
 
@@ -153,15 +170,32 @@ class Pm2Process(_Managed):
         # A pm2 that has just started its daemon, or is older than its daemon, prints lines of its own before the list.
         listed = outcome.output[outcome.output.rfind("\n[") + 1 :] if "\n[" in outcome.output else outcome.output
         try:
-            instances = [entry for entry in json.loads(listed) if entry["name"] == self._section.name]
-            statuses = {entry["pm2_env"]["status"] for entry in instances}
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            seen = [_Seen.of(entry) for entry in json.loads(listed)]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             found = outcome.output[:_SHOWN_CHARACTERS]
             raise ProcessError(f"expected pm2's list as JSON, found {found!r}", place=self._title) from error
-        if not statuses:
-            return ProcessState.MISSING
-        # A cluster is stopped when all its instances are; "stopping", "launching" and whatever pm2 adds are not that.
-        return ProcessState.STOPPED if statuses <= {"stopped", "errored"} else ProcessState.RUNNING
+        ours = [one for one in seen if one.name == self._section.name]
+        if ours and all(one.ended for one in ours):
+            return ProcessState.STOPPED
+        self._only_ours(ours, [one for one in seen if not one.ended])
+        return ProcessState.RUNNING if ours else ProcessState.MISSING
+
+    def _only_ours(self, ours: Sequence[_Seen], running: Sequence[_Seen]) -> None:
+        """Nothing is stopped by a name by which pm2 would stop others too: stable may well be one of them."""
+        namespaces = sorted({one.namespace for one in ours})
+        if len(namespaces) > 1:
+            raise ProcessError(
+                f"pm2 has processes of this name in the namespaces {', '.join(namespaces)}, and would stop all of them",
+                place=self._title,
+                remedy="give the canary's process a name of its own, and `process.name` that name",
+            )
+        inside = sorted({one.name for one in running if one.namespace == self._section.name})
+        if not ours and inside:
+            raise ProcessError(
+                f"is no process, but a namespace of pm2's, which would stop all in it: {', '.join(inside)}",
+                place=self._title,
+                remedy="set `process.name` to the name of the canary's process",
+            )
 
     def _start_argv(self) -> Sequence[str]:
         # Not `start`: for a name that pm2 does not know it runs the file or the command of that name, such as our own.

@@ -17,6 +17,10 @@ _ROWS = (
     "Rows: see what the canary writes otherwise than stable, and repair the rows that it wrote (`canary check --data`)."
 )
 _DATABASE = "Database: check its health and connection limits; roll back schema changes that the canary brought."
+_REPLICA = (
+    "Replica: it lacked rows of its primary, so that verdicts rested on some of the orders; have it made anew"
+    " (`canary check --data` names them)."
+)
 _MEMORY = "Memory: compare the canary's memory over time with stable's; a steady rise is a leak."
 _FUNNEL = "Business: walk from visit to order on the canary as a customer would, on a phone too; compare step by step."
 _BLIND = "Blindness: find out why data were missing (canary check); nothing was proven either way."
@@ -44,6 +48,7 @@ _BY_ALERT = {
     names.SCHEMA_INCOMPATIBLE: _DATABASE,
     names.ROWS_INCONSISTENT: _ROWS,
     names.REPLICA_LAG: _DATABASE,
+    names.REPLICA_INCOMPLETE: _REPLICA,
     names.HIGH_MEMORY: _MEMORY,
     names.CONVERSION_DEGRADED: _FUNNEL,
     names.KPI_ALERT: _FUNNEL,

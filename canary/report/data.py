@@ -85,6 +85,9 @@ def _review(review: Review) -> dict[str, object]:
             }
             for one in review.rows
         ],
+        "replica": None
+        if review.replica is None
+        else [{"event": one.event, "fault": one.fault, "rows": one.rows} for one in review.replica],
         "money": [
             {
                 "currency": one.currency,

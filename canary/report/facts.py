@@ -8,7 +8,7 @@ from canary.report.drift import Drift
 from canary.report.review.asking import Points
 from canary.report.review.money import Money
 from canary.report.review.opinion import Opinion
-from canary.report.review.rows import RowShare
+from canary.report.review.rows import ReplicaRows, RowShare
 from canary.report.review.technical import Measured
 from canary.rollout.entries import Entry, Note, RollbackDecided
 from canary.rollout.state import Rollout
@@ -81,12 +81,14 @@ class Review:
         money: what the canary's customers cost or brought, by currency.
         opinions: what others' usual settings would have done, and when.
         rows: which share of each version's rows does not fit together, by kind of fault.
+        replica: rows of the read replica that were not as in its primary; None where nobody looked.
     """
 
     technical: Sequence[Measured] = ()
     money: Sequence[Money] = ()
     opinions: Sequence[Opinion] = ()
     rows: Sequence[RowShare] = ()
+    replica: Sequence[ReplicaRows] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from canary.report.past import PastKpi, PastReport
 from canary.report.review.asking import Asking, finite
 from canary.report.review.money import Compared, last_weight, money
 from canary.report.review.opinion import opinions
-from canary.report.review.rows import row_shares
+from canary.report.review.rows import replica_rows, row_shares
 from canary.report.review.technical import technical
 from canary.rollout.entries import (
     Advanced,
@@ -136,7 +136,8 @@ async def _reviewed(
             others = group.create_task(opinions(policy, rollout, asking))
             cost = group.create_task(money(policy, rollout, asking, changes, last_weight(share)))
             rows = group.create_task(row_shares(policy.service, rollout, asking))
-        found = Review(measured.result(), cost.result(), others.result(), rows.result())
+            replica = group.create_task(replica_rows(policy.service, rollout, asking))
+        found = Review(measured.result(), cost.result(), others.result(), rows.result(), replica.result())
     except* RemoteError as errors:
         gaps.append(f"Errors, response times, money and rows: Prometheus is unreachable ({errors.exceptions[0]})")
         found = Review()

@@ -97,11 +97,14 @@ def _reviewed(report: Report) -> Iterable[Markup]:
         yield tag("h2", "Errors, response times, machines")
         rows = [text.technical_cells(one) for one in review.technical]
         yield table("By version, from the shop's own series", text.TECHNICAL_TITLES, rows)
-    if review.rows:
+    if review.rows or review.replica is not None:
         yield tag("h2", text.ROWS_TITLE)
+    if review.rows:
         yield tag("p", text.rows_looked_at(review.rows))
         if faulty := text.faulty(review.rows):
             yield table("From the order database, while both versions had customers", text.ROWS_TITLES, faulty)
+    if review.replica is not None:
+        yield tag("p", text.replica_told(review.replica))
     if review.opinions:
         yield tag("h2", "Second opinion")
         rows = [text.opinion_cells(one) for one in review.opinions]

@@ -59,12 +59,15 @@ def _reviewed(report: Report) -> Iterator[str]:
     if report.review.technical:
         yield "\n## Errors, response times, machines\n"
         yield from _table(text.TECHNICAL_TITLES, [text.technical_cells(one) for one in report.review.technical])
-    if report.review.rows:
+    if report.review.rows or report.review.replica is not None:
         yield f"\n## {text.ROWS_TITLE}\n"
+    if report.review.rows:
         yield _plain(text.rows_looked_at(report.review.rows))
         if rows := text.faulty(report.review.rows):
             yield ""
             yield from _table(text.ROWS_TITLES, rows)
+    if report.review.replica is not None:
+        yield f"\n{_plain(text.replica_told(report.review.replica))}"
     if report.review.opinions:
         yield "\n## Second opinion\n"
         yield from _table(text.OPINION_TITLES, [text.opinion_cells(one) for one in report.review.opinions])

@@ -6,7 +6,7 @@ from datetime import datetime
 from canary.report.facts import KpiStory, Report
 from canary.report.review.money import Band, Money
 from canary.report.review.opinion import Opinion
-from canary.report.review.rows import RowShare
+from canary.report.review.rows import ReplicaRows, RowShare
 from canary.report.review.technical import Measured
 from canary.rollout.entries import Advanced, Entry
 from canary.rollout.plan.planentries import Amended
@@ -113,6 +113,14 @@ def rows_looked_at(rows: Sequence[RowShare]) -> str:
     """How many kinds of fault were looked for, and what that came to, in one sentence."""
     found = len(faulty(rows))
     return f"Looked for in {len(rows)} ways, found in {found or 'none'} of them."
+
+
+def replica_told(rows: Sequence[ReplicaRows]) -> str:
+    """How the replica that verdicts rested on was like its primary, in one sentence."""
+    if not rows:
+        return "The read replica had its primary's newest rows at every look, its lag apart."
+    listed = ", ".join(f"{one.rows:,} of {one.event} {one.fault}" for one in rows)
+    return f"Rows of the read replica were not as in its primary, its lag apart: {listed}."
 
 
 def opinion_cells(one: Opinion) -> tuple[str, ...]:

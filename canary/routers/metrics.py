@@ -1,12 +1,14 @@
 """`/api/metrics` of the shop's own address: the strategy's debugging commands, answered by the receiver.
 
-The strategy's runbook asks `$LOAD_BALANCER_URL/api/metrics`. So the generated configuration of HAProxy and nginx hands
-that one path to the receiver, for the testers' networks alone: figures of the business are for nobody else. Whoever
-asks is no customer, and nothing of it stands in the log that tells who was served by which version. To a receiver that
-trusts its router (`--web.trusted-proxies`), the address is the one that the router sees, whatever the question says.
+The strategy's runbook asks `$LOAD_BALANCER_URL/api/metrics`. So the generated configuration of HAProxy, nginx, Envoy
+and Traefik hands that one path to the receiver, for the testers' networks alone: figures of the business are for nobody
+else. (The Gateway API's routes have no match by the client's address.) Here are the lines of HAProxy and nginx, and
+where the receiver is; what Envoy and Traefik need is with their routes. Whoever asks is no customer, and nothing of it
+stands in the log that tells who was served by which version. To a receiver that trusts its router
+(`--web.trusted-proxies`), the address is the one that the router sees, whatever the question says.
 
-A router must start when the receiver is away. HAProxy is told to; nginx looks a name up when it starts and refuses to
-without it, so there the receiver has to be named by an address.
+A router must start when the receiver is away. Envoy and Traefik do, and HAProxy is told to; nginx looks a name up when
+it starts and refuses to without it, so there the receiver has to be named by an address.
 """
 
 import ipaddress

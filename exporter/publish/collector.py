@@ -13,7 +13,7 @@ from canary import names
 from canary.names import LABELS
 from canary.timing.clock import Clock
 from exporter.judge.blindness import BLIND_REASONS
-from exporter.publish.consistency_metrics import consistency_metrics
+from exporter.publish.consistency_metrics import consistency_metrics, replica_metrics
 from exporter.publish.experiment_metrics import experiment_metrics
 from exporter.publish.rollout_metrics import rollout_metrics
 from exporter.publish.snapshot import Snapshot
@@ -46,6 +46,7 @@ class ExporterCollector(Collector):
         if snapshot.evidence is not None:
             yield from rollout_metrics(snapshot, snapshot.evidence)
         yield from consistency_metrics(snapshot)
+        yield from replica_metrics(snapshot)
         yield from experiment_metrics(snapshot.service, snapshot.experiments)
 
 

@@ -13,6 +13,7 @@ from exporter.judge.experiments import Arm
 from exporter.judge.values import KpiValue
 from exporter.ledger.unknown import UnknownShare
 from exporter.publish.counters import Series
+from exporter.source.consistency.primary import Replicated
 from exporter.source.consistency.watch import Compared
 
 
@@ -39,6 +40,7 @@ class Snapshot:
         schema_compatible: None before the first look.
         consistency_of: the id of the rollout that `consistency` is about.
         consistency: by kind of fault, how many rows of each version do not fit together.
+        replicated: by event, how the replica's rows differ from its primary's while that rollout runs.
         unknown_versions: by event, the share of the rows that no version is known of, and of how many.
     """
 
@@ -63,5 +65,6 @@ class Snapshot:
     unknown_versions: Mapping[str, UnknownShare] = field(default_factory=dict)
     consistency_of: str = ""
     consistency: Sequence[Compared] = ()
+    replicated: Sequence[Replicated] = ()
     corrections: Mapping[str, int] = field(default_factory=dict)
     reconciled: Mapping[str, int] = field(default_factory=dict)

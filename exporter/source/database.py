@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 
 from canary.database.url import read_database_url, shown_url, sqlite_file
 from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutError, DatabaseUnavailableError, reason
+from canary.policy.database.section import Database, Primary
 from canary.policy.model import Policy
 from canary.secrets import read_secret
 
@@ -113,7 +114,7 @@ class OrderDatabase:
             DatabaseUnavailableError: the policy names no database, or what it names is no database URL.
         """
         limit = max(patience.value, policy.database.statement_timeout)
-        return cls(_url(policy), policy.database.timezone, limit)
+        return cls(_url(policy.database, "database", policy.base), policy.database.timezone, limit)
 
     @classmethod
     def shards_of(cls, policy: Policy, source: str, patience: Patience) -> tuple[Self, ...]:
@@ -136,6 +137,23 @@ class OrderDatabase:
             shards.append(cls(url if password is None else url.set(password=password), zone, limit))
         return tuple(shards)
 
+    @classmethod
+    def primary_of(cls, policy: Policy, patience: Patience) -> Self | None:
+        """The primary of the policy's order database; None where that is no replica, or its primary is not named.
+
+        Raises:
+            SecretError, DatabaseUnavailableError: as `of`.
+        """
+        given = policy.database.primary
+        if given is None:
+            return None
+        limit = max(patience.value, policy.database.statement_timeout)
+        url = _url(given, "database.primary", policy.base)
+        if _server(url) == _server(_url(policy.database, "database", policy.base)):
+            what, remedy = "is the address of the replica itself", "name the server that the shop writes to"
+            raise DatabaseUnavailableError(what, place="database.primary", remedy=remedy)
+        return cls(url, policy.database.timezone, limit)
+
     @property
     def shown(self) -> str:
         """The address for messages: without its password, without the options that we add."""
@@ -153,16 +171,20 @@ def names_database(policy: Policy) -> bool:
     return any(named is not None for named in (section.url, section.url_file, section.url_env))
 
 
-def _url(policy: Policy) -> URL:
-    section = policy.database
-    text = read_secret("database.url", file=section.url_file, env=section.url_env, base=policy.base) or section.url
+def _url(given: Database | Primary, at: str, base: str) -> URL:
+    text = read_secret(f"{at}.url", file=given.url_file, env=given.url_env, base=base) or given.url
     if text is None:
         raise DatabaseUnavailableError(
-            "the policy names no order database", place="database", remedy="give database.url, url_file or url_env"
+            "the policy names no order database", place=at, remedy=f"give {at}.url, url_file or url_env"
         )
-    url = read_database_url(text, place="database.url", base=policy.base, read_only=True)
-    password = read_secret("database.password", file=section.password_file, env=section.password_env, base=policy.base)
+    url = read_database_url(text, place=f"{at}.url", base=base, read_only=True)
+    password = read_secret(f"{at}.password", file=given.password_file, env=given.password_env, base=base)
     return url if password is None else url.set(password=password)
+
+
+def _server(url: URL) -> tuple[object, ...]:
+    """What tells one database from another, whoever asks it."""
+    return url.get_backend_name(), url.host, url.port, url.database
 
 
 def write_ahead_folder(file: Path) -> Path | None:

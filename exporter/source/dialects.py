@@ -129,17 +129,6 @@ class Dialect:
             return sa.func.toString(column, type_=sa.String())
         return sa.cast(column, sa.String())
 
-    def hashed(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-        """Three hexadecimal digits that a text's hash begins with; the same in every database, and NULL of NULL."""
-        match self.name:
-            case "clickhouse":
-                digits = sa.func.lower(sa.func.hex(sa.func.MD5(text)))
-            case "trino":
-                digits = sa.func.lower(sa.func.to_hex(sa.func.md5(sa.func.to_utf8(text))))
-            case _:
-                digits = sa.func.md5(text)
-        return sa.func.substr(digits, 1, 3, type_=sa.String())
-
     def smallest(self, column: Number) -> Number:
         """The smallest value of a column, NULL where there is none."""
         if self.name == "clickhouse":  # whose `min` of nothing is 0, a moment in 1970

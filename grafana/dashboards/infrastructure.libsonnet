@@ -118,10 +118,10 @@ local words = import '../lib/words.libsonnet';
     }),
     panels.timeseries({
       title: 'Rows that do not fit together',
-      description: "Of each version's newest rows the share that is at fault, while a rollout runs: orphans name a row that is not there, childless ones have no payment, amounts differ from what was paid, empty ones lack a column. More of them on the canary than chance explains hold the rollout.",
+      description: "Of each version's newest rows the share that is at fault, while a rollout runs: orphans name a row that is not there, childless ones have no payment, amounts differ from what was paid, empty ones lack a column. More of them on the canary than chance explains hold the rollout. So does any row of the replica that is missing, surplus or differing, compared with its primary.",
       empty: 'No rollout runs, or every row fits',
       size: [24, 7],
-      queries: [machine.faultyRows],
+      queries: [machine.faultyRows, machine.replicaFaults],
       unit: 'percentunit',
       min: 0,
       max: 1,

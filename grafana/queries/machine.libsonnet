@@ -40,6 +40,12 @@ function(config)
     faultyRows::
       local rows(metric) = 'max by (event, column, fault, version) (' + select.rollout(metric) + ')';
       query.range(rows('consistency_faulty_rows') + ' / ' + rows('consistency_rows') + ' > 0', '{{version}}: {{event}}, {{column}} ({{fault}})'),
+    replicaFaults::
+      query.range(
+        'max by (event, fault) (' + select.rollout('replica_faulty_rows') + ') / on (event) group_left '
+        + 'max by (event) (' + select.rollout('replica_rows') + ') > 0',
+        'replica: {{event}} ({{fault}})'
+      ),
     logAge:: query.range('max(' + select.own('log_line_age_seconds') + ')', 'behind the log'),
     logLines:: [
       query.range('sum by (service) (rate(' + select.own(pair[0]) + '[$__rate_interval]))', pair[1])

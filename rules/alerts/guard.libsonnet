@@ -282,6 +282,21 @@ function(config, series, build)
                  + ', or Prometheus has no ' + n.LOG_LINE_AGE_SECONDS + ' of ' + config.service + '. Versions of new customers are unknown meanwhile; too many of them hold the rollout (CanaryAssignmentsUnknown).',
   });
 
+  // The replica's rows are the only ones that anybody judges by: which event's are not as in the primary is a label.
+  local primary = if !config.primary then [] else build.alert(n.REPLICA_INCOMPLETE, {
+    expr: p.lines([
+      p.block('max by (rollout, event, fault) (' + own(n.REPLICA_FAULTY_ROWS) + ') > 0'),
+      '* on (rollout) group_left (service, stable, canary, version)',
+      running,
+    ]),
+    severity: 'critical',
+    action: 'hold',
+    summary: "Rows of the order database's replica are {{ $labels.fault }}: {{ $value | humanize }} of {{ $labels.event }}",
+    description: 'Of the newest {{ $labels.event }}, {{ $value | humanize }} are not in the replica that the exporter of ' + config.service
+                 + " reads as they are in its primary ({{ $labels.fault }}), and its lag does not explain it; the exporter's log names them. "
+                 + 'Traffic is frozen at its current weight until this clears.',
+  });
+
   // Rows without a version are in no verdict. Of fewer than these a share says nothing.
   local fewest_rows = '20';
   local event(counter) = std.substr(counter, std.length(n.SHOP_PREFIX), std.length(p.base(counter)) - std.length(n.SHOP_PREFIX));
@@ -368,4 +383,4 @@ function(config, series, build)
     other_policy('exporter', p.lines([info('exporter'), 'and on (service, digest)', info('receiver')]), [info('exporter')])
     + (if config.digest == '' then [] else other_policy('rules', info('receiver', [p.equals(n.DIGEST, config.digest)])));
 
-  std.flattenArrays(evidence + signals) + mismatch + unknown + log + replica + schema + consistency + policy
+  std.flattenArrays(evidence + signals) + mismatch + unknown + log + replica + primary + schema + consistency + policy

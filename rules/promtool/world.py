@@ -116,6 +116,8 @@ class World(Shop):
             self.exporter(names.CONSISTENCY_ROWS, rows, **fault, version=version)
         if self.policy.database.replica:
             self.exporter(names.REPLICA_LAG_SECONDS, 0.1)
+        if self.policy.database.primary:
+            self.exporter(names.REPLICA_FAULTY_ROWS, 0, event="orders", fault="missing")
         if self.policy.database.log is not None:
             self.exporter(names.LOG_LINE_AGE_SECONDS, 0.1)
         for experiment in self.policy.experiments:

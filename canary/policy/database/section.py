@@ -181,6 +181,26 @@ class Replica:
 
 
 @section
+class Primary:
+    """Where the primary of a read replica is, so that both can be held against each other."""
+
+    url: DatabaseUrl | None = None
+    """SQLAlchemy URL without a password; relative SQLite paths start at the policy file's folder."""
+    url_file: Text | None = None
+    """File holding the URL, when it contains a password."""
+    url_env: EnvironmentName | None = None
+    """Environment variable holding the URL."""
+    password_file: Text | None = None
+    """File holding only the password, added to `url`."""
+    password_env: EnvironmentName | None = None
+    """Environment variable holding only the password."""
+    interval: Annotated[float, lasting(10, 86400)] = 300
+    """How often they are compared while a rollout runs."""
+    rows: Annotated[int, Field(ge=100, le=100_000)] = 1_000
+    """So many of the newest rows of each event are read at each look, from either."""
+
+
+@section
 class Consistency:
     """How the rows of stable and canary are held against each other while a rollout runs."""
 
@@ -253,6 +273,8 @@ class Database:
     """Time zone of times stored without one."""
     replica: Replica | None = None
     """Say `{}` or more when the URL names a read replica."""
+    primary: Primary | None = None
+    """The primary of that replica: rows that the replica lacks, although its lag says none, are looked for."""
     consistency: Consistency = Consistency()
     """Whether orders without payment, amounts that differ, rows of nothing and empty columns are counted by version."""
     required: tuple[RequiredColumns, ...] = ()

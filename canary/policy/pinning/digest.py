@@ -30,7 +30,7 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
         {
             "url", "url_file", "url_env", "password_file", "password_env", "sources", "log",
             "since", "refresh", "reconcile", "statement_timeout", "max_currencies",
-            "consistency",
+            "consistency", "primary",
         }
     ),
     "signals": frozenset(
@@ -42,9 +42,9 @@ _ADDRESSES: Final[Mapping[str, frozenset[str]]] = {
     "evidence": frozenset({"drift"}),
 }  # fmt: skip
 """Keys of deciding sections that only say where something is, how it is asked, or of what people are notified; and
-`consistency`, which can never do more than hold and which a running rollout may need to be told to ignore. All
-others decide, those that are added later too: a digest that covers too much is noticed, one that covers too little is
-not."""
+`consistency` and `primary`, which can never do more than hold and which a running rollout may need to be told to
+ignore. All others decide, those that are added later too: a digest that covers too much is noticed, one that covers too
+little is not."""
 
 _OF_A_KPI: Final = frozenset({"owner"})
 """The same, of each KPI."""

@@ -211,10 +211,17 @@ def _elsewhere(policy: Policy) -> Iterator[Inconsistency]:
     """What is about a database from which nothing is read, and would do nothing."""
     database = policy.database
     if all(event.source is not None for event in database.events.values()):
-        for key in ("replica", "required"):
+        for key in ("replica", "primary", "required"):
             if getattr(database, key):
                 what = "is about the database that `database.url` names, and no event is read from there"
                 yield ("database", key), what, "remove the section"
+    primary = database.primary
+    if primary is not None:
+        at = ("database", "primary")
+        if sum(one is not None for one in (primary.url, primary.url_file, primary.url_env)) != 1:
+            yield at, "needs one of `url`, `url_file` and `url_env`", ""
+        if database.replica is None:
+            yield at, "is that of a read replica, and `database.url` is not called one", "add `replica: {}`"
 
 
 def _versions(policy: Policy) -> Iterator[Inconsistency]:

@@ -26,6 +26,39 @@ class RowShare:
     broken: bool = False
 
 
+@dataclass(frozen=True)
+class ReplicaRows:
+    """Rows of one event in the read replica that were not as in its primary, at the worst look.
+
+    Attributes:
+        fault: one of `names.REPLICA_FAULTS`.
+    """
+
+    event: str
+    fault: str
+    rows: int
+
+
+async def replica_rows(service: str, rollout: Rollout, asking: Asking) -> list[ReplicaRows] | None:
+    """Every kind that was found; None where the replica was not held against its primary.
+
+    Raises:
+        RemoteError: Prometheus does not answer.
+    """
+    told = matchers(f'{names.SERVICE}="{service}"', f'{names.ROLLOUT}="{rollout.id}"')
+    about = f"{names.EVENT}, {names.FAULT}"
+    worst = await asking.at_the_end(
+        f"max by ({about}) (max_over_time({names.REPLICA_FAULTY_ROWS}{told}[{asking.window}]))"
+    )
+    if not worst:
+        return None
+    return [
+        ReplicaRows(labels.get(names.EVENT, ""), labels.get(names.FAULT, ""), round(value))
+        for labels, value in worst
+        if value
+    ]
+
+
 async def row_shares(service: str, rollout: Rollout, asking: Asking) -> list[RowShare]:
     """Every kind that was looked at; empty where nobody looked.
 

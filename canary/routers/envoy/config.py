@@ -50,6 +50,7 @@ def render(section: EnvoyRouter, instance: str = "") -> str:
                 _servers("canary", canary, look_seconds=0.5, failures=1),
                 *(_aggregate(name) for name in sorted(CLUSTERS)),
                 *([receiver.cluster(section)] if instance else ()),
+                *receiver.metrics_cluster(section),
             ],
         },
     }

@@ -1,13 +1,14 @@
-"""How a generated Envoy reaches the receiver: the parts of its configuration for runtime discovery."""
+"""How a generated Envoy reaches the receiver: its configuration for runtime discovery, and for testers' figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from canary.policy.servers import address_of, port_of
-from canary.routers.envoy.routes import typed
+from canary.routers.envoy.routes import METRICS, typed
 from canary.routers.envoy.section import EnvoyRouter
+from canary.routers.metrics import receiver_of
 
 # After an answer, Envoy waits this long and up to as long again before it asks anew: so late a switch may be, and so
 # often it tries while no receiver answers.
@@ -72,9 +73,39 @@ def cluster(section: EnvoyRouter) -> Mapping[str, Any]:
         "dns_lookup_family": "ALL",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": _cluster_name(section), "endpoints": [{"lb_endpoints": hosts}]},
-        **(_tls(section) if urlsplit(section.receivers[0]).scheme == "https" else {}),
+        **(
+            _tls([_host(url) for url in section.receivers], section.ca_file)
+            if urlsplit(section.receivers[0]).scheme == "https"
+            else {}
+        ),
         **(_credentials() if section.token_file is not None else {}),
     }
+
+
+def metrics_cluster(section: EnvoyRouter) -> Sequence[Mapping[str, Any]]:
+    """The receiver that answers testers' networks, where there is one; Envoy begins without it too.
+
+    Raises:
+        RouterError: its address cannot stand in a router's configuration.
+    """
+    asked = receiver_of(section.testers, section.name)
+    if asked is None:
+        return ()
+    host, _, port = asked.address.rpartition(":")
+    host = host.strip("[]")
+    endpoint = {"address": {"socket_address": {"address": host, "port_value": int(port)}}, "hostname": host}
+    made = {
+        "name": METRICS,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "ALL",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": METRICS, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]},
+    }
+    return ({**made, **(_tls([host], None) if asked.tls else {})},)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
 
 
 def _cluster_name(section: EnvoyRouter) -> str:
@@ -82,12 +113,11 @@ def _cluster_name(section: EnvoyRouter) -> str:
     return address_of(section.receivers[0])
 
 
-def _tls(section: EnvoyRouter) -> Mapping[str, Any]:
+def _tls(hosts: Sequence[str], ca_file: str | None) -> Mapping[str, Any]:
     """The receiver's certificate is checked, and its name: an Envoy follows nobody else."""
-    hosts = [urlsplit(url).hostname or "" for url in section.receivers]
     names = [{"san_type": "IP_ADDRESS" if _is_address(host) else "DNS", "matcher": {"exact": host}} for host in hosts]
     trusted = {
-        "trusted_ca": {"filename": section.ca_file or _SYSTEM_AUTHORITIES},
+        "trusted_ca": {"filename": ca_file or _SYSTEM_AUTHORITIES},
         "match_typed_subject_alt_names": names,
     }
     context = typed(

@@ -15,6 +15,7 @@ from canary.routers import robots
 from canary.routers.base import TESTER_HEADER, USER_HEADER, written_pair
 from canary.routers.envoy.ring import CLUSTERS, Arc
 from canary.routers.envoy.section import EnvoyRouter
+from canary.routers.metrics import PATH, receiver_of
 
 PREFIX: Final = "canary"
 """What the runtime values' names begin with."""
@@ -38,6 +39,10 @@ _ROBOTS: Final = rf"(?i)OPTIONS\|.*|.*{robots.PREFETCH}.*|.*({robots.USER_AGENTS
 _COOKIE_SECONDS: Final = 31_536_000
 
 _API: Final = "type.googleapis.com/envoy"
+
+
+METRICS: Final = "canary-receiver"
+"""The cluster that answers testers' networks at `/api/metrics`."""
 
 
 def weight_key(cluster: str) -> str:
@@ -172,11 +177,32 @@ def _visitors(section: EnvoyRouter) -> tuple[_Visitor, ...]:
 def _routes(section: EnvoyRouter) -> list[Mapping[str, Any]]:
     visitors = _visitors(section)
     return [
+        *_metrics(section),
         *(_nobody(match, everybody) for match in _named(section) for everybody in (True, False)),
         *(_tester(sign, visitor) for sign in _signs(section) for visitor in visitors),
         *(_nobody(_robots(visitor), everybody) for visitor in visitors[1:] for everybody in (True, False)),
         *(_split(visitor) for visitor in visitors),
     ]
+
+
+def _metrics(section: EnvoyRouter) -> Iterator[Mapping[str, Any]]:
+    """The route of testers' networks to the receiver's figures, which tells it who asks, whatever the question says."""
+    asked = receiver_of(section.testers, section.name)
+    if asked is None:
+        return
+    inside = {"name": _NETWORK_HEADER, "string_match": {"exact": _INSIDE}}
+    address = _header("X-Forwarded-For", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")
+    yield {
+        "match": {"path": PATH, "headers": [inside]},
+        "route": {"cluster": METRICS, "regex_rewrite": _whole(asked.path), "host_rewrite_literal": asked.address},
+        "request_headers_to_add": [address],
+        "request_headers_to_remove": [_NETWORK_HEADER, _ASKED_HEADER, USER_HEADER],
+    }
+
+
+def _whole(path: str) -> Mapping[str, Any]:
+    """Another path for the one that was asked for."""
+    return {"pattern": {"regex": "^[^?]*"}, "substitution": path}
 
 
 def _named(section: EnvoyRouter) -> Iterator[Mapping[str, Any]]:

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from canary.routers.base import TESTER_HEADER, Split, written_pair
+from canary.routers.metrics import PATH as ASKED
+from canary.routers.metrics import receiver_of
 from canary.routers.traefik.section import TraefikRouter
 
 PARTS: Final = 10_000
@@ -32,6 +34,9 @@ SPLIT: Final = "canary-split"
 
 TESTERS: Final = "canary-testers"
 """The router that lets testers in; there is none while they are not let in."""
+
+METRICS: Final = "canary-receiver"
+"""The router, service and middleware by which testers' networks get the receiver's figures."""
 
 ALONE: Final = "canary-alone"
 """The router, of the file, that serves everybody by stable as long as a Traefik that asks was told nothing."""
@@ -164,13 +169,33 @@ def document(section: TraefikRouter, split: Split | None) -> Mapping[str, Any]:
             "service": f"canary-{salt}",
             "middlewares": ["canary-tester"],
         }
-    services = {
+    services: dict[str, Any] = {
         SPLIT: {"highestRandomWeight": {"services": [child for child in children if child["weight"]]}},
         f"stable-{salt}": _servers(stable),
         f"canary-{salt}": _servers(canary),
     }
-    middlewares = {"canary-everybody": _header(""), "canary-tester": _header("1")}
+    middlewares: dict[str, Any] = {"canary-everybody": _header(""), "canary-tester": _header("1")}
+    for part, more in zip((routers, services, middlewares), _metrics(section), strict=True):
+        part.update(more)
     return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}
+
+
+def _metrics(section: TraefikRouter) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
+    """Router, service and middleware by which testers' networks get the receiver's figures; empty where none does."""
+    asked = receiver_of(section.testers, section.name)
+    if asked is None:
+        return {}, {}, {}
+    networks = " || ".join(f"ClientIP(`{network}`)" for network in section.testers.networks)
+    router = {
+        "entryPoints": ["shop"],
+        "rule": f"({section.rule}) && Path(`{ASKED}`) && ({networks})",
+        "priority": len(section.rule) + 200_000,
+        "service": METRICS,
+        "middlewares": ["canary-everybody", METRICS],
+    }
+    url = f"http{'s' if asked.tls else ''}://{asked.address}"
+    service = {"loadBalancer": {"passHostHeader": False, "servers": [{"url": url}]}}
+    return {METRICS: router}, {METRICS: service}, {METRICS: {"replacePath": {"path": asked.path}}}
 
 
 def weight_of(services: Any) -> tuple[int, int | None]:

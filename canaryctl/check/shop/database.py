@@ -23,6 +23,7 @@ from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities
 from canaryctl.check.shop.data import check_data
 from canaryctl.check.shop.nearest import near
+from canaryctl.check.shop.primary import check_primary
 from canaryctl.check.shop.rows import check_rows
 from exporter.source.database import (
     OrderDatabase,
@@ -95,11 +96,14 @@ async def _check_one(
     session = open_session(database)
     try:
         tables = await _looked_into(place, policy, session, database.url.username, whole)
+        clock = SystemClock()
+        primary = [] if source is not None else await check_primary(policy, session, clock, document, data=data)
         if not data:
-            return [*_write_ahead(place, database), *tables]
+            return [*_write_ahead(place, database), *tables, *primary]
         faulty = {found["event"] for one in tables if one.failed and (found := _ABOUT.match(one.what))}
-        rows = await check_data(policy, session, SystemClock(), document, faulty)
-        return [*_write_ahead(place, database), *(_at_its_line(finding, document) for finding in tables), *rows]
+        rows = await check_data(policy, session, clock, document, faulty)
+        at_their_lines = (_at_its_line(finding, document) for finding in tables)
+        return [*_write_ahead(place, database), *at_their_lines, *rows, *primary]
     except DatabaseError as error:
         remedy = error.remedy or "see that the database runs and that this user may connect and read"
         return [failed(place, error.what, remedy)]

@@ -47,6 +47,8 @@ def rows(policy: Policy) -> Iterator[Row]:
         metric, lag = names.REPLICA_LAG_SECONDS, policy.database.replica.max_lag
         yield about("replica", names.REPLICA_LAG, exporter, metric, lag * (1 + NEAR), lag)
         yield _blind("replica_lag", without(metric))
+    if policy.database.primary:
+        yield _primary()
     if policy.database.log is not None:
         yield from _log(policy)
     yield from _policies()
@@ -83,6 +85,16 @@ def _consistency() -> Row:
         exporter(names.CONSISTENCY_BROKEN, 0, **fault),
         dynamic=ROLLOUT_LABELS | fault,
         inputs=(names.CONSISTENCY_BROKEN,),
+    )
+
+
+def _primary() -> Row:
+    """The replica lacks a row of its primary."""
+    fault = {names.EVENT: "orders", names.FAULT: "missing"}
+    lacking, whole = (exporter(names.REPLICA_FAULTY_ROWS, rows, **fault) for rows in (1, 0))
+    dynamic = ROLLOUT_LABELS | fault
+    return Row(
+        "primary", names.REPLICA_INCOMPLETE, lacking, whole, dynamic=dynamic, inputs=(names.REPLICA_FAULTY_ROWS,)
     )
 
 

@@ -66,6 +66,27 @@ async def test_pm2_does_not_know_the_process(pm2: Path, monkeypatch: pytest.Monk
         await process.start()
 
 
+@pytest.mark.parametrize("namespaces", [("stable", "canary"), ("shop", "shop")])
+async def test_pm2_is_not_told_to_stop_what_others_run_by(pm2: Path, namespaces: tuple[str, str]) -> None:
+    """A name that stands in two namespaces, and a namespace itself, mean stable too: it is said, and nothing begins.
+
+    What has ended is no hindrance any more.
+    """
+    names = ("shop", "shop") if namespaces[0] != "shop" else ("web-stable", "web-canary")
+    for name, namespace in zip(names, namespaces, strict=True):
+        words = ["pm2", "start", str(pm2 / "shop.js"), "--force", "--name", name, "--namespace", namespace]
+        await asyncio.to_thread(subprocess.run, words, check=True, stdout=subprocess.DEVNULL)
+    process = process_of(Process(kind="pm2", name="shop"))
+
+    said = "in the namespaces canary, stable" if names[0] == "shop" else "which would stop all in it: web-canary"
+    with pytest.raises(ProcessError, match=said):
+        await process.state()
+    assert await process_of(Process(kind="pm2", name="shop-canary")).state() is ProcessState.RUNNING
+
+    await asyncio.to_thread(subprocess.run, ["pm2", "stop", "shop"], check=True, stdout=subprocess.DEVNULL)
+    assert await process.state() is (ProcessState.STOPPED if names[0] == "shop" else ProcessState.MISSING)
+
+
 async def test_pm2_whose_daemon_is_gone_is_asked_all_the_same(pm2: Path) -> None:
     """pm2 greets at length when it starts its daemon; its list is found behind the greeting."""
     await asyncio.to_thread(kill_pm2)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,11 @@ from canary.routers import Split, routers_of
 from canary.routers.haproxy.config import render as haproxy_text
 from canary.routers.nginx.config import render as nginx_text
 from tests.support.documents.pages import DOCS, blocks_of
+from tests.support.programs.envoy import Envoy
 from tests.support.programs.haproxy import HAProxy
 from tests.support.programs.nginx import Nginx
 from tests.support.programs.ports import free_port
+from tests.support.programs.traefik import Traefik
 from tests.support.web.certificates import Authority
 from tests.support.web.traffic import Upstream
 from tests.support.web.webserver import served
@@ -122,7 +124,34 @@ async def test_ipv6_before_and_behind(make: Make, canary: Upstream) -> None:
     assert "x-canary-user: 127.0.0.1\r" in users[1].replace("::ffff:", "")
 
 
-async def test_testers_networks_reach_the_receivers_metrics(make: Make, stable: Upstream, canary: Upstream) -> None:
+@pytest.fixture(params=["haproxy", "nginx", "envoy", "traefik"])
+def makes(
+    request: pytest.FixtureRequest,
+    make_haproxy: Make,
+    make_nginx: Make,
+    tmp_path: Path,
+    stable: Upstream,
+    canary: Upstream,
+) -> Iterator[Callable[[release.Testers], HAProxy | Nginx | Envoy | Traefik]]:
+    """Makes a router of each kind that knows where a request comes from."""
+    started: list[Envoy | Traefik] = []
+
+    def make(testers: release.Testers) -> HAProxy | Nginx | Envoy | Traefik:
+        if request.param in ("haproxy", "nginx"):
+            return (make_haproxy if request.param == "haproxy" else make_nginx)(testers=testers)
+        program = Envoy if request.param == "envoy" else Traefik
+        front = program(tmp_path / request.param, stable.address, canary.address, testers=testers)
+        started.append(front)
+        return front
+
+    yield make
+    for front in started:
+        front.stop()
+
+
+async def test_testers_networks_reach_the_receivers_metrics(
+    makes: Callable[[release.Testers], HAProxy | Nginx | Envoy | Traefik], stable: Upstream
+) -> None:
     """`/api/metrics` is the receiver's for testers, below its prefix, without a cookie; the shop's for all others.
 
     The receiver learns who asks from the router, and not from the question.
@@ -135,7 +164,7 @@ async def test_testers_networks_reach_the_receivers_metrics(make: Make, stable: 
 
     async with served(web.get("/services/shop/api/metrics", metrics)) as receiver:
         testers = release.Testers(networks=("127.0.0.2/32",), metrics=f"http://{receiver}/services/shop")
-        front = make(testers=testers)
+        front = makes(testers)
         await front.start()
 
         async def ask(address: str, path: str) -> str:

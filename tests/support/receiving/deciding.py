@@ -1,5 +1,6 @@
 """The receiver's deciding parts on a test's clock, with a journal in memory: what alerts, time and people lead to."""
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Sequence
@@ -7,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from prometheus_client import CollectorRegistry
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertmanager.receiver.act.trust import Trust
 from alertmanager.receiver.decide.alerts.admission import Outcome
@@ -24,20 +24,34 @@ from alertmanager.receiver.gauges import Gauges, Snapshot
 from alertmanager.receiver.http.webhook import parse
 from alertmanager.receiver.metrics import Metrics
 from canary import names
+from canary.errors import JournalError
 from canary.policy.gates import UrlGate
 from canary.policy.model import Policy
 from canary.prometheus import Silence
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
-from canary.rollout.journal import journal as journals
 from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
+from canary.testing.journal import MemoryJournal, Table
 from tests.support.clock import FakeClock
-from tests.support.receiving.acting import FrailJournal, MemoryLead, make_effects
+from tests.support.receiving.acting import MemoryLead, make_effects
 from tests.support.receiving.receiver import SERVICE, alert, payload
 from tests.support.web.servers import departure
+
+
+class AwayJournal(MemoryJournal):
+    """A journal in memory that a test may take away."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        super().__init__(Table(), SERVICE, before=self._require)
+
+    async def _require(self, _operation: str) -> None:
+        await asyncio.sleep(0)  # others go on while a journal is asked
+        if self.broken:
+            raise JournalError("no space left", place="journal")
 
 
 class Deciding:
@@ -51,10 +65,10 @@ class Deciding:
         silence: what keeps Alertmanager from turning its key.
     """
 
-    def __init__(self, policy: Policy, journal: FrailJournal) -> None:
+    def __init__(self, policy: Policy, journal: AwayJournal, clock: FakeClock | None = None) -> None:
         self.policy = policy
         self.journal = journal
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.complaint = ""
         self.gate = ""
         self.silence: Silence | None = None
@@ -90,17 +104,11 @@ class Deciding:
 
     @classmethod
     @asynccontextmanager
-    async def about(cls, policy: Policy, *, force: bool = False) -> AsyncIterator[Self]:
+    async def about(cls, policy: Policy, *, force: bool = False, clock: FakeClock | None = None) -> AsyncIterator[Self]:
         """The parts, with a rollout of v2.0 against v1.0 that has just begun."""
-        engine = create_async_engine("sqlite+aiosqlite:///:memory:")
-        async with engine.begin() as connection:
-            await connection.run_sync(journals.METADATA.create_all)
-        try:
-            deciding = cls(policy, FrailJournal(engine, SERVICE))
-            await deciding.order("start", canary="v2.0", stable="v1.0", force=force)
-            yield deciding
-        finally:
-            await engine.dispose()
+        deciding = cls(policy, AwayJournal(), clock)
+        await deciding.order("start", canary="v2.0", stable="v1.0", force=force)
+        yield deciding
 
     @property
     def rollout(self) -> Rollout:

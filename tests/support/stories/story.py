@@ -261,6 +261,9 @@ class Story(Series):
             orders = {names.EVENT: "orders", names.FAULT: "orphan", names.COLUMN: "visit_id", names.VERSION: version}
             for name, rows in ((names.CONSISTENCY_ROWS, 800.0), (names.CONSISTENCY_FAULTY_ROWS, faulty)):
                 self.own(name, {names.ROLLOUT: self.rollout, **orders}, rows)
+        orders = {names.ROLLOUT: self.rollout, names.EVENT: "orders"}
+        self.own(names.REPLICA_ROWS, orders, 1000.0)
+        self.own(names.REPLICA_FAULTY_ROWS, {**orders, names.FAULT: names.REPLICA_FAULTS[0]}, 1.0)
         self.own(names.REPLICA_LAG_SECONDS, {}, self._random.gamma(2, 0.2, len(self.times)))
         self.own(names.EXPORTER_ERRORS_TOTAL, {names.ERROR: "unavailable"}, self._steps({20.0: 3}))
         for name in (names.RECONCILED_ROWS_TOTAL, names.CORRECTIONS_TOTAL):

@@ -37,7 +37,7 @@ class PhaseTimer:
         self._store = store
         self._leader = leader
         self._clock = clock
-        self._sight = _Sight("", 0, Timer(), 0.0)
+        self._sight: _Sight | None = None
         self._log = Log("receiver")
 
     def seconds(self, rollout: Rollout) -> float:
@@ -45,11 +45,11 @@ class PhaseTimer:
         measured = rollout.timer.elapsed_seconds(self._clock)
         if measured is not None:
             return measured
-        seen = (self._sight.rollout, self._sight.phase, self._sight.timer)
-        if seen != (rollout.id, rollout.phase, rollout.timer):
+        sight = self._sight
+        if sight is None or (sight.rollout, sight.phase, sight.timer) != (rollout.id, rollout.phase, rollout.timer):
             # Counted from the mark that it continues: from the first sight of the phase, time would count twice.
-            self._sight = _Sight(rollout.id, rollout.phase, rollout.timer, self._clock.monotonic())
-        return rollout.timer.seconds + self._clock.monotonic() - self._sight.at
+            sight = self._sight = _Sight(rollout.id, rollout.phase, rollout.timer, self._clock.monotonic())
+        return rollout.timer.seconds + self._clock.monotonic() - sight.at
 
     async def run(self) -> None:
         """Write a mark from time to time while a rollout runs, until cancelled."""

@@ -9,7 +9,7 @@ back there, another team's inhibition or a mute time, is named with that other r
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +19,7 @@ from alertmanager.receiver.decide.promotion.outlook import Bounds, outlook
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
-from canary.prometheus import Alert, Silence
+from canary.prometheus import Alert, Sample, Silence
 from canary.prometheus.service import Asked
 from canary.rollout.kinds import Cause
 from canary.rollout.plan.approvals import approvals
@@ -108,7 +108,7 @@ def undelivered(silence: Silence | None, kept_back_by: str) -> Waiting:
     return Waiting(Reason.ALERTMANAGER, f"Alertmanager to deliver {names.PHASE_COMPLETE}{why}")
 
 
-_SAID: Final[Mapping[str, str]] = {
+_SAID: Final[Mapping[str | None, str]] = {
     "pass": "passes",
     "fail": "fails",
     "hold": "is not decided",
@@ -142,14 +142,15 @@ class Evidence:
             )
         except RemoteError as error:
             return unanswered(error)
-        said = {one.labels.get(names.KPI, ""): one.labels.get(names.VERDICT, "") for one in verdicts}
-        units = {one.labels.get(names.KPI, ""): int(one.value) for one in counts if math.isfinite(one.value)}
+        told = [one.labels for one in verdicts if {names.KPI, names.VERDICT} <= one.labels.keys()]
+        said = {labels[names.KPI]: labels[names.VERDICT] for labels in told}
+        units = {kpi: int(count) for kpi, count in _by_kpi(counts).items() if math.isfinite(count)}
         proven = self._plans.phase(rollout).advance == "when_proven"
         undecided = [name for name in judged if said.get(name) == "hold"] if proven else []
         still = await self._outlooks(policy, own, undecided, elapsed_seconds)
         lacking = []
         for name in judged:
-            seen = _Seen(said.get(name, ""), units.get(name, 0), elapsed_seconds, still.get(name, ""))
+            seen = _Seen(said.get(name), units.get(name, 0), elapsed_seconds, still.get(name))
             if text := _lacks(policy, name, seen, proven=proven):
                 lacking.append(text)
         if lacking:
@@ -165,7 +166,7 @@ class Evidence:
         try:
             for metric in wanted if undecided else ():
                 samples = await self._prometheus.query(f"max by ({names.KPI}) ({metric}{own}}})")
-                found.append({one.labels.get(names.KPI, ""): one.value for one in samples})
+                found.append(_by_kpi(samples))
         except RemoteError:
             return {}
         return {
@@ -174,14 +175,18 @@ class Evidence:
         }
 
 
+def _by_kpi(samples: Iterable[Sample]) -> Mapping[str, float]:
+    return {one.labels[names.KPI]: one.value for one in samples if names.KPI in one.labels}
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What the exporter says of one KPI, and how long its evidence still needs, for people."""
 
-    verdict: str
+    verdict: str | None
     units: int
     elapsed_seconds: float
-    still: str
+    still: str | None
 
 
 def _lacks(policy: Policy, name: str, seen: _Seen, *, proven: bool) -> str:

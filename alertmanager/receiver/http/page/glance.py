@@ -28,9 +28,9 @@ def glance(status: answers.Status, kpis: Sequence[KpiRow], weight: float | None)
         "Release": f"{rollout['canary']} against {rollout['stable']}" if rollout else "none yet",
         "Canary's weight": "unknown" if weight is None else format_ratio(round(weight, 6)),
         "Worst KPI": worst(kpis) if running else "",
-        "Phase": _phase(rollout) if rollout is not None and running else "",
+        "Phase": _phase(rollout) if rollout else "",
         "Alerts": ", ".join(name for name in status["prometheus"]["firing"] if name != names.PHASE_COMPLETE),
-        "Waits for": status["waiting_for"] if running else "",
+        "Waits for": status["waiting_for"],
     }
 
 
@@ -49,6 +49,10 @@ def _reached(row: KpiRow) -> float:
 
 
 def _phase(rollout: answers.Rollout) -> str:
+    if finishing := rollout["finishing"]:
+        return f"finish, step {finishing['step']} of {len(finishing['steps'])}" + (", frozen" * finishing["frozen"])
+    if rollout["state"] not in RUNNING:
+        return ""
     left = rollout["phases"][rollout["phase"]]["duration_seconds"] - rollout["phase_elapsed_seconds"]
     time = f"{about(left)} left" if left > 0 else "time is over"
     return f"{rollout['phase'] + 1} of {len(rollout['phases'])}, {time}"

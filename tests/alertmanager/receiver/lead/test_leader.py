@@ -1,5 +1,7 @@
 """One leader on a machine: whoever holds the lock next to the journal."""
 
+import asyncio
+import logging
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from alertmanager.receiver.lead.leader import FileLeader, leader_of
 from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.policy.model import Policy, State
-from tests.support.clock import FakeClock
+from canary.testing.clock import VirtualClock
+from tests.support.clock import FakeClock, in_virtual_time
 
 
 async def test_one_of_two_leads_and_the_other_follows_it(tmp_path: Path) -> None:
@@ -97,3 +100,82 @@ async def test_the_lock_stands_where_the_journal_is(tmp_path: Path) -> None:
     assert await of("sqlite:///state.db") is FileLeader
     assert await of("sqlite://") is FileLeader
     assert await of("postgresql://localhost/shop") is PostgresLeader
+
+
+@in_virtual_time
+async def test_whoever_waits_leads_within_a_second(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It goes on trying; who leads keeps the lock, and it is logged once which one it is."""
+    caplog.set_level(logging.INFO)
+    first, second = (FileLeader(tmp_path / "lock", VirtualClock("boot")) for _ in range(2))
+    running = []
+    for leader in (first, second):
+        running.append(asyncio.ensure_future(leader.run()))
+        await asyncio.sleep(10)
+    assert first.leading is True
+    assert second.leading is False
+    running[0].cancel()
+    await first.close()
+    assert first.leading is False
+    await asyncio.sleep(1)
+    assert await second.may_act()
+
+    told = [(record.name, record.getMessage(), vars(record)["canary_fields"]) for record in caplog.records]
+    assert told == [("canary.leader", "leading", {"lock": tmp_path / "lock"})] * 2
+    running[1].cancel()
+    await second.close()
+
+
+@in_virtual_time
+async def test_a_lock_that_was_tidied_up_is_taken_anew_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For a second nobody leads; an administrator reads why."""
+    leader = FileLeader(tmp_path / "lock", VirtualClock("boot"))
+    running = asyncio.ensure_future(leader.run())
+    await asyncio.sleep(0.5)
+    (tmp_path / "lock").unlink()
+    assert not await leader.may_act()
+    (record,) = caplog.records
+    assert (record.levelname, vars(record)["canary_fields"]) == ("ERROR", {"lock": tmp_path / "lock"})
+    assert record.getMessage() == "no longer leading, the lock's file was removed or replaced"
+
+    await asyncio.sleep(1)
+    assert await leader.may_act()
+    running.cancel()
+    await leader.close()
+
+
+@in_virtual_time
+async def test_who_needs_no_lock_leads_for_ever() -> None:
+    """A journal in memory is nobody else's, also when the receiver ends."""
+    leader = FileLeader(None, VirtualClock("boot"))
+    running = asyncio.ensure_future(leader.run())
+    await asyncio.sleep(10)
+    assert not running.done()
+    await leader.close()
+    assert await leader.may_act()
+    running.cancel()
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Which files are there, and who may read and write them."""
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("url", "files"),
+    [
+        ("sqlite:///state.db", {"state.db.lock", "state.db.shop.lock"}),
+        ("sqlite://", set()),
+        ("sqlite:///:memory:", set()),
+    ],
+)
+async def test_which_files_are_locked(tmp_path: Path, url: str, files: set[str]) -> None:
+    """The service's own next to the journal, and that of version 0.1; for the receiver's user alone."""
+    leader = leader_of(Policy(service="shop", base=str(tmp_path), state=State(url=url)), FakeClock())
+    assert isinstance(leader, FileLeader)
+    assert leader.leading == (not files)
+    if files:
+        assert leader.try_lock()
+    assert modes(tmp_path) == dict.fromkeys(files, 0o600)
+    await leader.close()

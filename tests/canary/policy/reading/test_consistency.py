@@ -139,6 +139,12 @@ database:
         ("database: {sources: {x: {timezone: UTC}}}", "needs one of `url`, `urls`, `url_file` and `url_env`"),
         (f"{_ELSEWHERE}replica: {{}}", "no event is read from there"),
         (f"{_ELSEWHERE}required: [{{table: t, columns: [a]}}]", "no event is read from there"),
+        (
+            f"{_ELSEWHERE}replica: {{}}\n  primary: {{url: 'sqlite:///p.db'}}",
+            "database.primary: is about the database that",
+        ),
+        ("database: {replica: {}, primary: {}}", "database.primary: needs one of `url`, `url_file` and `url_env`"),
+        ("database: {primary: {url: 'sqlite:///p.db'}}", "`database.url` is not called one; add `replica: {}`"),
         ("database: {events: {x: {table: a, source: tills}}}", "no entry 'tills' in database.sources"),
         (
             (

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from canary import names
 from canary.prometheus import Series
 from canary.report import text
 from canary.report.review.asking import Asking
-from canary.report.review.rows import RowShare, row_shares
+from canary.report.review.rows import ReplicaRows, RowShare, replica_rows, row_shares
 from canary.rollout.state import State
 from tests.support.receiving.pageview import BEGAN, NOW, release
 
@@ -46,3 +47,28 @@ async def test_each_kind_is_told_by_role_and_only_those_found_are_listed() -> No
     ]
     assert text.faulty(rows) == [("orders, payments: childless", "1.00%", "30.00%", "more than chance explains")]
     assert text.rows_looked_at(rows) == "Looked for in 2 ways, found in 1 of them."
+
+
+class _Replica:
+    """Remembers how often a replica lacked rows, or that nobody looked."""
+
+    def __init__(self, *found: tuple[str, float]) -> None:
+        self._found = found
+
+    async def query_range(self, expression: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
+        assert names.REPLICA_FAULTY_ROWS in expression
+        return [Series({"event": "orders", "fault": kind}, [(end.timestamp(), rows)]) for kind, rows in self._found]
+
+
+async def test_a_replica_that_lacked_rows_is_told_and_one_that_nobody_looked_at_is_not_called_whole() -> None:
+    """Of each kind the most at any look; no rows of any kind is said too, and nothing where there was no look."""
+    lacked, whole, unseen = [
+        await replica_rows("shop", _RELEASE, Asking(_Replica(*found), BEGAN, NOW))
+        for found in ([("missing", 3.0), ("surplus", 0.0)], [("missing", 0.0)], [])
+    ]
+
+    assert lacked == [ReplicaRows("orders", "missing", 3)]
+    assert text.replica_told(lacked).endswith("its lag apart: 3 of orders missing.")
+    assert whole == []
+    assert text.replica_told(whole).startswith("The read replica had its primary's newest rows")
+    assert unseen is None

@@ -4,21 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.judge.blindness import clock_kpis
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
 from exporter.source.watch.clock import database_clock
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, refresher_on, settle
 from tests.support.databases.shopdata import ShopData, fill
-
-
-@pytest.mark.parametrize(("ahead", "blind"), [(-121, True), (-119, False), (0, False), (599, False), (601, True)])
-def test_a_clock_blinds_as_soon_as_rows_are_missed(ahead: float, blind: bool) -> None:
-    """Behind by more than is looked back, or ahead by more than is waited for: then, and not before."""
-    policy = policy_for("sqlite://")
-
-    assert clock_kpis(policy, ahead) == (dict.fromkeys(policy.kpis, "clock") if blind else {})
 
 
 async def test_a_server_tells_its_own_time_and_a_file_has_none(data: ShopData) -> None:

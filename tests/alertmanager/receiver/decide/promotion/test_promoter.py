@@ -1,17 +1,23 @@
 """Raising the share: every key is needed, and each one's absence is enough to wait."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
 import pytest
 
 from alertmanager.receiver.decide.alerts.admission import Outcome
-from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, closed, undelivered
+from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, closed, person, undelivered
 from canary import names
 from canary.errors import RefusedError
-from canary.policy.gates import UrlGate
+from canary.policy.gates import ApprovalGate, Gate, UrlGate
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
+from canary.rollout.commands.commands import GiveUp
+from canary.rollout.entries import Recorded
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
-from tests.support.receiving.deciding import Deciding
+from tests.support.receiving.deciding import AwayJournal, Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300), Phase(traffic=0.5, duration=300), Phase(traffic=1, duration=300))
 # The heartbeat is not what these tests are about.
@@ -163,3 +169,228 @@ async def test_a_person_needs_prometheus_too_unless_forced() -> None:
 
         await deciding.order("advance", force=True)
         assert deciding.rollout.phase == 1
+
+
+def gated(gate: Gate) -> Policy:
+    """The plain policy with this gate at the end of its first phase."""
+    return Policy(service="shop", phases=(Phase(traffic=0.05, duration=300, gate=gate), *PHASES[1:]), receiver=CALM)
+
+
+async def test_how_soon_it_is_tried_again() -> None:
+    """As soon as the phase's time is over, else as often as Prometheus is asked; where a decision must come, rarely."""
+    poll = CALM.poll
+    assert await Deciding(PLAIN, AwayJournal()).promoter.step() == 60
+    async with Deciding.about(PLAIN) as deciding:
+        assert await deciding.promoter.step() == 60
+        deciding.clock.advance(250)
+        assert await deciding.promoter.step() == 50
+        deciding.clock.advance(50)
+        assert await deciding.promoter.step() == poll
+        deciding.complaint = "away"
+        assert await deciding.promoter.step() == poll
+        deciding.complaint = ""
+        await deciding.freezes.begin(deciding.clock.now() + timedelta(seconds=10), actor="ann", reason="sale")
+        assert await deciding.promoter.step() == poll
+        deciding.clock.advance(10)
+        await deciding.key()
+        deciding.leader.leading = False
+        assert await deciding.promoter.step() == poll
+        deciding.leader.leading = True
+        assert await deciding.promoter.step() == 60
+        assert deciding.rollout.phase == 1
+        await deciding.order("hold")
+        assert await deciding.promoter.step() == 60
+    async with Deciding.about(gated("manual")) as deciding:
+        deciding.clock.advance(300)
+        assert await deciding.promoter.step() == poll
+
+
+async def test_who_stands_by_raises_nothing_and_tells_nobody() -> None:
+    """Another receiver does, by the same keys; what people read here is what is waited for all the same."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.leader.leading = False
+        deciding.clock.advance(300)
+        await deciding.key()
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 0
+    async with Deciding.about(gated("manual")) as deciding:
+        deciding.leader.leading = False
+        await deciding.passes(300)
+        assert deciding.promoter.waiting == person(deciding.rollout)
+        assert Kind.RECORDED not in await deciding.kinds()
+
+
+async def test_an_advance_says_what_was_complete() -> None:
+    """Whoever reads the journal finds the phase as people count it, and what let it end."""
+    async with Deciding.about(PLAIN) as deciding:
+        await deciding.order("advance")
+        deciding.clock.advance(300)
+        await deciding.key()
+        await deciding.promoter.step()
+        assert (deciding.rollout.phase, deciding.rollout.actor) == (2, "alertmanager")
+        assert (await deciding.entries())[-1].reason == f"{names.PHASE_COMPLETE}: phase 2 is complete"
+
+
+@pytest.mark.parametrize(("late", "phase"), [(0, 1), (0.5, 0)])
+async def test_alertmanagers_key_fits_until_the_next_one_must_have_come(late: float, phase: int) -> None:
+    """As long as between two repetitions, and a little for their ticks."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.clock.advance(300)
+        await deciding.key()
+        deciding.clock.advance(CALM.repeat + 15 + late)
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == phase
+
+
+async def test_a_key_of_an_earlier_rollout_opens_nothing() -> None:
+    """A phase has the same number in each; the rollout is what the key is about."""
+    async with Deciding.about(PLAIN) as deciding:
+        await deciding.key()
+        await deciding.order("rollback")
+        await deciding.store.propose(None, GiveUp(actor="ann"))
+        deciding.clock.advance(1)
+        await deciding.order("start", canary="v3.0", stable="v1.0")
+        deciding.complaint = "away"
+        await deciding.passes(300)
+        deciding.complaint = ""
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 0
+
+
+class Interrupted(Deciding):
+    """In which something happens between Prometheus' answer and what is written."""
+
+    def interrupt(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Do this when the journal is read for the last time."""
+        refresh = self.store.refresh
+
+        async def late(*, within_seconds: float | None = None) -> None:
+            await meanwhile()
+            await refresh(within_seconds=within_seconds)
+
+        self.store.refresh = late  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("seconds", "phase"), [(5, 1), (5.5, 0)])
+async def test_an_answer_that_has_grown_old_raises_nothing(seconds: float, phase: int) -> None:
+    """A receiver that was paused between the answer and the writing asks again."""
+    async with Interrupted.about(PLAIN) as deciding:
+        deciding.clock.advance(300)
+        await deciding.key()
+
+        async def pause() -> None:
+            deciding.clock.advance(seconds)
+
+        deciding.interrupt(pause)
+        assert await deciding.promoter.step() == (60 if phase else CALM.poll)
+        assert deciding.rollout.phase == phase
+
+
+async def test_a_decision_that_comes_before_the_advance_is_written_keeps_it_away() -> None:
+    """What was looked at has changed: a hold that ended meanwhile was a hold."""
+    async with Interrupted.about(PLAIN) as deciding:
+        deciding.clock.advance(300)
+        await deciding.key()
+
+        async def hold_and_resume() -> None:
+            await deciding.order("hold")
+            await deciding.order("resume")
+
+        deciding.interrupt(hold_and_resume)
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 0
+
+
+class SlowGate(Deciding):
+    """The user's own check opens, and takes its time."""
+
+    meanwhile: str = ""
+
+    async def _closed(self, gate: UrlGate) -> str:
+        self.clock.advance(30)
+        self.complaint = self.meanwhile
+        return await super()._closed(gate)
+
+
+@pytest.mark.parametrize(("meanwhile", "phase"), [("", 1), ("CanaryX fires", 0)])
+async def test_after_the_users_own_gate_prometheus_is_asked_again(meanwhile: str, phase: int) -> None:
+    """What it said before the gate was asked is old by then."""
+    async with SlowGate.about(gated(UrlGate(url="http://gate", interval=30))) as deciding:
+        deciding.meanwhile = meanwhile
+        deciding.clock.advance(300)
+        await deciding.key()
+        assert await deciding.promoter.step() == (60 if phase else CALM.poll)
+        assert deciding.rollout.phase == phase
+        if meanwhile:
+            assert deciding.promoter.waiting == Waiting(Reason.PROMETHEUS, meanwhile)
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        ("manual", "phase 1 is complete; a person decides"),
+        (ApprovalGate(approvers=2), "phase 1 is complete; 2 people decide, 0 of 2 approvals"),
+    ],
+)
+async def test_people_are_told_once_what_waits_for_them(gate: Gate, reason: str) -> None:
+    """Which phase, and how many of them; and what the rollout waits for says the same."""
+    async with Deciding.about(gated(gate)) as deciding:
+        for _ in range(3):
+            await deciding.passes(300)
+        told = [entry for entry in await deciding.entries() if isinstance(entry, Recorded)]
+        assert [(one.key, one.occasion, one.reason) for one in told] == [("gate:0", "gate", reason)]
+        assert deciding.promoter.waiting == person(deciding.rollout)
+
+
+async def test_what_is_complete_is_nobodys_business_while_it_is_held_or_has_no_gate() -> None:
+    """A person decides only where the policy says so, and not about what does not go on."""
+    async with Deciding.about(gated("manual")) as deciding:
+        await deciding.order("hold")
+        await deciding.promoter.complete(deciding.rollout)
+        assert Kind.RECORDED not in await deciding.kinds()
+    async with Deciding.about(PLAIN) as deciding:
+        await deciding.promoter.complete(deciding.rollout)
+        assert Kind.RECORDED not in await deciding.kinds()
+
+
+async def test_a_journal_that_is_away_raises_nothing_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The same key fits as soon as the journal is back."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.clock.advance(300)
+        await deciding.key()
+        deciding.journal.broken = True
+        assert await deciding.promoter.step() == CALM.poll
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert (record.name, record.getMessage()) == ("canary.advance", "cannot advance")
+        assert "no space left" in str(vars(record)["canary_fields"]["error"])
+
+        deciding.journal.broken = False
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 1
+
+
+async def test_people_who_cannot_be_told_are_told_later() -> None:
+    """Without a journal the record is not made; what is waited for is right all the same."""
+    async with Deciding.about(gated("manual")) as deciding:
+        deciding.clock.advance(300)
+        deciding.journal.broken = True
+        await deciding.promoter.step()
+        assert deciding.promoter.waiting == person(deciding.rollout)
+        deciding.journal.broken = False
+        await deciding.promoter.step()
+        assert "gate:0" in deciding.rollout.recorded
+
+
+async def test_a_key_wakes_it_and_so_does_a_decision() -> None:
+    """An advance does not wait for the next look when everything else fits already."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.clock.advance(300)
+        advanced_at: list[float] = []
+        deciding.store.listen(lambda _: advanced_at.append(deciding.clock.monotonic()))
+        running = asyncio.ensure_future(deciding.promoter.run())
+        began = deciding.clock.monotonic()
+        await deciding.key()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        running.cancel()
+        assert (deciding.rollout.phase, advanced_at[0]) == (1, began)

@@ -1,5 +1,6 @@
 """One service in the list of all."""
 
+from alertmanager.receiver.answers import Finishing
 from alertmanager.receiver.http.page.glance import glance, worst
 from alertmanager.receiver.http.page.view import KpiRow
 from canary.rollout.state import State
@@ -22,13 +23,29 @@ def test_a_running_rollout_in_a_line() -> None:
     }
 
 
+def test_a_finish_has_its_step_and_what_it_waits_for() -> None:
+    """Customers still move while a release is finished, and it may be that somebody is waited for."""
+    steps: Finishing = {
+        "step": 2, "steps": [0.25, 0.5, 1.0], "step_seconds": 60.0, "frozen": True, "unverified": False,
+    }  # fmt: skip
+    waiting = {**pageview.RUNNING, "waiting_for": "the stable servers to run v2.0", "waiting_reason": "servers"}
+    finishing = {**waiting, "rollout": {**pageview.ROLLOUT, "state": State.FINISHING, "finishing": steps}}
+
+    found = glance(finishing, pageview.view().kpis, 0.5)  # type: ignore[arg-type]
+
+    assert found["Phase"] == "finish, step 2 of 3, frozen"
+    assert found["Waits for"] == "the stable servers to run v2.0"
+    assert found["Worst KPI"] == ""
+
+
 def test_before_and_after_a_rollout_nothing_is_made_up() -> None:
     """No rollout yet, a weight that is unknown, one that is over."""
-    over = {**pageview.RUNNING, "rollout": {**pageview.ROLLOUT, "state": State.ROLLED_BACK}}
+    over = {**pageview.RUNNING, "waiting_for": "", "rollout": {**pageview.ROLLOUT, "state": State.ROLLED_BACK}}
 
     assert glance(pageview.IDLE, (), None)["Canary's weight"] == "unknown"
     assert glance(pageview.IDLE, (), None)["Release"] == "none yet"
-    assert glance(over, pageview.view().kpis, 0.0)["Worst KPI"] == ""  # type: ignore[arg-type]
+    found = glance(over, pageview.view().kpis, 0.0)  # type: ignore[arg-type]
+    assert [found[title] for title in ("Worst KPI", "Phase", "Waits for")] == ["", "", ""]
 
 
 def test_the_worst_kpi_is_the_one_nearest_to_proven_harm() -> None:

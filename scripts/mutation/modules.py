@@ -1,0 +1,28 @@
+"""What decides, and the tests that must notice changes in it."""
+
+_ROLLOUT, _TESTS = "canary/rollout", "tests/canary/rollout"
+_RECEIVER, _RECEIVER_TESTS = "alertmanager/receiver", "tests/alertmanager/receiver"
+
+MODULES: dict[str, tuple[str, ...]] = {
+    # What an entry makes of a rollout is shown by the commands that write it.
+    f"{_ROLLOUT}/state.py": (f"{_TESTS}/test_state.py", f"{_TESTS}/test_folding.py", f"{_TESTS}/commands"),
+    f"{_ROLLOUT}/folding.py": (f"{_TESTS}/test_folding.py", f"{_TESTS}/test_state.py", f"{_TESTS}/commands"),
+    f"{_ROLLOUT}/commands/commands.py": (f"{_TESTS}/commands",),
+    f"{_ROLLOUT}/journal/journal.py": (f"{_TESTS}/journal",),
+    f"{_ROLLOUT}/store/store.py": (f"{_TESTS}/store",),
+    f"{_ROLLOUT}/store/reader.py": (f"{_TESTS}/store",),
+    f"{_ROLLOUT}/store/writer.py": (f"{_TESTS}/store",),
+    **{
+        f"{_RECEIVER}/{folder}/{name}.py": (f"{_RECEIVER_TESTS}/{folder}/test_{name}.py",)
+        for folder, names in {
+            "decide/alerts": ("admission", "alerthandler", "alertpoller", "objections"),
+            "decide": ("deadlines", "watchdog"),
+            "decide/promotion": ("promoter", "phasetimer", "waiting", "outlook"),
+            "act": ("reconciler", "routercontroller", "permission", "effects", "drain"),
+            "lead": ("leader", "postgres"),
+        }.items()
+        for name in names
+    },
+    "exporter/judge/blindness.py": ("tests/exporter/judge/test_blindness.py",),
+}
+"""What decides, and the tests that must notice."""
