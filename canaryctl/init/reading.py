@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError, NoSuchTableError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, UnreflectableTableError
 
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canaryctl.init.proposal import Column, Proposed, Source, excluded, judgeable, outcomes, propose, spelled
@@ -75,7 +75,7 @@ def _sources(schema: str | None, connection: sa.Connection) -> Iterator[Source]:
                 for column in columns
                 if _maybe_number(connection, column["name"], column["type"])
             }
-        except (DBAPIError, NoSuchTableError):
+        except (DBAPIError, NoSuchTableError, UnreflectableTableError):  # such as a view of a table that is gone
             continue
         described = (
             Column(

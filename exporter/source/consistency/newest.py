@@ -5,6 +5,7 @@ id, for a shop whose times are in another zone or unit than is said has rows, an
 """
 
 import heapq
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -99,22 +100,15 @@ async def newest_rows(
     entered = clock_zone.of(instants=stream.entered_instants)
     settled = clock_zone.of(instants=stream.instants)
     begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
-    end = int(now) + FARTHEST_ZONE_SECONDS if until is None else int(entered.ahead(until)) + 1
-    bounds = stream.dialect.parameters(int(begin), end, FARTHEST_OFFSET_SECONDS)
+    end = now + FARTHEST_ZONE_SECONDS if until is None else entered.ahead(until) + 1
+    bounds = stream.dialect.parameters(int(begin), int(end), FARTHEST_OFFSET_SECONDS)
     rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
     dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
-    dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
-    dated = [(row, moment) for row, moment in dated if until is None or moment <= until]
-    return NewestRows(
-        name,
-        event,
-        [row for row, _ in dated],
-        [moment for _, moment in dated],
-        [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated],
-        where,
-        stumbled,
-        most,
-    )
+    first, last = -math.inf if since is None else since, math.inf if until is None else until
+    dated = [(row, moment) for row, moment in dated if first <= moment <= last]
+    final = [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated]
+    found, moments = [row for row, _ in dated], [moment for _, moment in dated]
+    return NewestRows(name, event, found, moments, final, where, stumbled, most)
 
 
 async def _rows(

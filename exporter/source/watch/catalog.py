@@ -108,7 +108,7 @@ def kinds_of(connection: sa.Connection, table: str) -> dict[str, str] | None:
     inspector: Any = sa.inspect(connection)
     try:
         columns = inspector.get_columns(where["name"], schema=where["schema"])
-    except sa.exc.NoSuchTableError:
+    except (sa.exc.NoSuchTableError, sa.exc.UnreflectableTableError):
         return None
     return {column["name"]: _kind(column["type"]) for column in columns}
 
@@ -121,7 +121,7 @@ def look_up(connection: sa.Connection, table: str) -> Table | None:
     where = _named(table)
     if connection.dialect.name in ("mysql", "mariadb"):
         indexed = {str(name) for (name,) in connection.execute(_MYSQL_INDEXED, where)}
-        is_view = str(connection.execute(_MYSQL_TYPE, where).scalar()).upper() != "BASE TABLE"
+        is_view = str(connection.execute(_MYSQL_TYPE, where).scalar()).upper() not in ("BASE TABLE", "SYSTEM VERSIONED")
     elif _is_clickhouse(connection):
         engine, key = connection.execute(_CLICKHOUSE_SORTED, where).one()
         first = str(key).partition(",")[0]
