@@ -26,6 +26,7 @@ _MOMENTS = 20
 _UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 _FIRST, _LAST = 9e8, 4e9
 """From 1998 to 2096: a factor of four, so that no number is of two units."""
+_LIKE_TIMES = ("_at", "_on", "time", "timestamp", "date", "_ts", "_ms", "_us", "_utc", "_gmt")
 _VALUES = 50
 """A column with more different values than this is no status; what is read of it is thrown away."""
 
@@ -117,7 +118,7 @@ def _kind(name: str, type_: sa.types.TypeEngine[object]) -> str:
 
 
 def _called_like_time(name: str) -> bool:
-    return spelled(name).endswith(("_at", "_on", "time", "timestamp", "date")) or name.lower() == "created"
+    return spelled(name).endswith(_LIKE_TIMES) or name.lower() in ("created", "ts")
 
 
 async def _with_values(session: Session, one: Proposed, sources: Sequence[Source]) -> Proposed:

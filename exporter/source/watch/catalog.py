@@ -8,12 +8,16 @@ and SQLite's catalogues are open to everybody; the inspector reads them.
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from exporter.source.columns.kinds import clickhouse_kind
+
+# A column of a composite type, or of an extension's, is none that an event could be mapped to.
+warnings.filterwarnings("ignore", "Did not recognize type", sa.exc.SAWarning)
 
 _MYSQL_SCHEMA = "table_schema = COALESCE(:schema, DATABASE())"
 _MYSQL_NAMES = sa.text(f"SELECT table_name FROM information_schema.tables WHERE {_MYSQL_SCHEMA}")  # noqa: S608  # our own text
