@@ -194,7 +194,7 @@ class Story:
         summary = [
             f"{len(harmed)} customers were harmed, of {len(met)} who met {self._canary} and {len(everybody)} in all.",
             *self._express(rollbacks, "rollback"),
-            f"{memory.unanswered()} requests were left without an answer.",
+            memory.left_unanswered(),
         ]
         success = f"the bad canary was rolled back by itself: {rollout.reason}"
         return Outcome(moments, rollout.started_at, problems, summary, success)
@@ -217,7 +217,7 @@ class Story:
         summary = [
             f"{len(memory.users(self._canary))} customers met {self._canary}, of {len(memory.users())}.",
             *self._express(promotions, "promotion"),
-            f"{memory.unanswered()} requests were left without an answer.",
+            memory.left_unanswered(),
         ]
         return Outcome(moments, rollout.started_at, problems, summary, "the healthy canary was promoted by itself")
 
@@ -235,7 +235,7 @@ class Story:
         failed = [len(memory.harmed(version, fault_at)) for version in self._versions]
         summary = [
             f"Payments failed for {failed[0]} customers of {self._stable} and {failed[1]} of {self._canary}.",
-            f"{memory.unanswered()} requests were left without an answer.",
+            memory.left_unanswered(),
         ]
         success = f"the rollout is held at {format_ratio(wanted)} and not rolled back: {rollout.reason}"
         return Outcome(timeline.of_outage(entries, fault_at), rollout.started_at, problems, summary, success)

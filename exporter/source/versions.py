@@ -31,7 +31,7 @@ from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
 from exporter.source.hashes import written
 from exporter.source.identities import Units, pair_rows, pairs_key
-from exporter.source.keys import kinds_key, same
+from exporter.source.keys import kinds_key, kinds_of_keys, same
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables, with_ancestors
 from exporter.source.moments import moment_of
 from exporter.source.timedkeys import timed
@@ -58,6 +58,7 @@ class Versions:
 
     def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds | None = None) -> None:
         self._kinds = kinds or {}
+        self._of_keys = kinds_of_keys(dialect, self._kinds)
         self._events = policy.database.events
         self._identities = policy.database.identities
         self._assignments = policy.database.assignments
@@ -241,7 +242,7 @@ class Versions:
             alias = f"canary_{len(below)}_{parent}"
             source = selectable(self.columns(parent), table=event.table or parent, sql=event.sql, name=alias)
             of_key, of_named = kinds_key(parent, event.id), kinds_key(name, column)
-            yield parent, source, same(source.c[event.id], row.c[column], self._kinds, of_key, of_named)
+            yield parent, source, same(source.c[event.id], row.c[column], self._of_keys, of_key, of_named)
 
     def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
         """The version of the unit's last assignment up to the row's time, then that of the first one after it."""
@@ -262,7 +263,7 @@ class Versions:
         kind = self._kinds.get(kinds_key(_ASSIGNMENTS, given.time))
         at = moment_of(self._dialect, source.c[given.time], given.time_unit, kind)
         of_key, of_named = kinds_key(_ASSIGNMENTS, given.unit), self.units.kinds_key(name, event)
-        mine = same(source.c[given.unit], unit, self._kinds, of_key, of_named)
+        mine = same(source.c[given.unit], unit, self._of_keys, of_key, of_named)
         yield from self.units.nearest(name, event, row, value, source, mine, at)
 
 

@@ -165,7 +165,7 @@ class AsyncSession:
         return engine
 
     def _unanswered(self) -> DatabaseUnavailableError:
-        return DatabaseUnavailableError("the server does not answer", place=shown_url(self._url))
+        return DatabaseUnavailableError("does not answer", place=shown_url(self._url))
 
     @contextlib.asynccontextmanager
     async def _watched(self, connection: AsyncConnection) -> AsyncIterator[None]:
