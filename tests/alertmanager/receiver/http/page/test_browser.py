@@ -212,6 +212,14 @@ async def test_a_silent_receiver_is_said_too(tab: Tab) -> None:
         over.set()
 
 
+async def test_a_page_that_is_served_no_more_says_so(tab: Tab) -> None:
+    """As when its service was taken away: the receiver does answer, and whoever reads must not look for it."""
+    page = pageview.routes(lambda: home(pageview.view(), pageview.checks(), None))
+    async with served(*(route for route in page if route.path != "/page/live")) as at:
+        await tab.open(f"http://{at}/")
+        await tab.until("document.getElementById('connection').textContent.startsWith('Not live: this page is not')")
+
+
 async def test_axe_finds_nothing_to_complain_about(tab: Tab) -> None:
     """Everything unfolded, by day on a phone and by night on a desktop: axe-core finds no violation, nothing is cut."""
     cut = "[...document.querySelectorAll('#kpis .wide')].filter(one => one.scrollWidth > one.clientWidth).length"
