@@ -249,7 +249,7 @@ class Story:
         since = decisions[0].at + UNDER_WAY
         have, came = len(memory.took(EXPRESS, since)), len(memory.took("checkout", since))
         share = "none of the" if not have else "all" if have == came else f"{have} of the"
-        return [f"{line}, {share} {came} at the till since the {what}."]
+        return [f"{line}, {share} {came} at the checkout since the {what}."]
 
     def _ended(self, rollout: Rollout, wanted: State) -> list[str]:
         if rollout.state is wanted:

@@ -23,7 +23,7 @@ from canary.web.client import Client
 from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, output_format
 from canaryctl.cli.rollout import sending
 
-_WITHOUT_RECEIVER = "without it, traffic leaves the canary by docs/troubleshooting.md, *To the rescue by hand*"
+_WITHOUT_RECEIVER = "docs/troubleshooting.md, *Take traffic off the canary by hand*, needs none"
 
 
 @click.command("start")

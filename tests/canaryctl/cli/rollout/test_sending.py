@@ -96,7 +96,7 @@ async def test_a_rollout_in_progress_is_said_before_anything_is_looked_at(settin
 async def test_a_rollback_without_a_receiver_says_how_to_go_on_by_hand(tmp_path: Path) -> None:
     """Whoever types it has a bad canary in front of customers; another command's error names no such way."""
     away = Setting(tmp_path)
-    by_hand = r"docs/troubleshooting.md, \*To the rescue by hand\*"
+    by_hand = r"docs/troubleshooting.md, \*Take traffic off the canary by hand\*"
 
     with pytest.raises(RemoteError, match=by_hand):
         await run(away, "rollback", "--reason", "harm")
