@@ -54,7 +54,8 @@ async def sign_in(tab: Tab, setting: Setting, then: str) -> None:
     await tab.press("Tab")
     await tab.type(OPERATOR_TOKEN)
     await tab.press("Enter")
-    await tab.until(f"location.pathname == '{then}'")
+    # The address is the new page's before its elements are there.
+    await tab.until(f"location.pathname == '{then}' && document.readyState == 'complete'")
 
 
 async def test_an_order_is_given_with_the_keyboard_and_seen_live(setting: Setting, tab: Tab, haproxy: HAProxy) -> None:
