@@ -80,6 +80,10 @@ class Answer:
         return value
 
 
+_BUSY_RATIO = 0.05
+"""Of all requests. A rollback leaves a handful of them unanswered at most."""
+
+
 @dataclass
 class Memory:
     """What all customers together remember."""
@@ -109,6 +113,14 @@ class Memory:
     def unanswered(self) -> int:
         """Requests that no version answered: refused, cut off, or turned away by the router."""
         return sum(1 for e in self.encounters if not e.version)
+
+    def left_unanswered(self) -> str:
+        """How many that were, for the demo's summary; and what to do where the machine was too slow for its shop."""
+        count = self.unanswered()
+        said = f"{count} request{' was' if count == 1 else 's were'} left without an answer."
+        if count <= _BUSY_RATIO * len(self.encounters):
+            return said
+        return f"{said} This machine is too busy for so many customers: try again with ARGS='--rate 10'."
 
 
 def arrivals(seed: int, rate_per_second: float) -> Iterator[tuple[float, str]]:

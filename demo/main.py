@@ -19,7 +19,7 @@ from demo.stack.stack import CANARY, NEXT, Settings, Stack
 
 _TITLES = {
     "payments": f"A bad canary: the payments of {CANARY} will begin to fail.",
-    "checkout": f"A bad canary: at the till of {CANARY} the button will be missing.",
+    "checkout": f"A bad canary: at the checkout of {CANARY} the button will be missing.",
     "errors": f"A bad canary: {CANARY} will begin to answer with errors.",
     "latency": f"A bad canary: {CANARY} will become very slow.",
 }

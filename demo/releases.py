@@ -43,7 +43,7 @@ async def two(stack: Stack, customers: Customers, clock: Clock, screen: Screen) 
         problems = list(outcome.problems)
     else:
         moments += outcome.moments
-    summary.append(f"{customers.memory.unanswered()} requests were left without an answer.")
+    summary.append(customers.memory.left_unanswered())
     problems += gone_back(customers.memory, left)
     success = f"{CANARY} and then {NEXT} were promoted and finished; nobody met {STABLE} or {CANARY} again"
     return Outcome(moments, first.started_at, problems, summary, success)

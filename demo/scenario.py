@@ -194,7 +194,7 @@ class Story:
         summary = [
             f"{len(harmed)} customers were harmed, of {len(met)} who met {self._canary} and {len(everybody)} in all.",
             *self._express(rollbacks, "rollback"),
-            f"{memory.unanswered()} requests were left without an answer.",
+            memory.left_unanswered(),
         ]
         success = f"the bad canary was rolled back by itself: {rollout.reason}"
         return Outcome(moments, rollout.started_at, problems, summary, success)
@@ -217,7 +217,7 @@ class Story:
         summary = [
             f"{len(memory.users(self._canary))} customers met {self._canary}, of {len(memory.users())}.",
             *self._express(promotions, "promotion"),
-            f"{memory.unanswered()} requests were left without an answer.",
+            memory.left_unanswered(),
         ]
         return Outcome(moments, rollout.started_at, problems, summary, "the healthy canary was promoted by itself")
 
@@ -235,7 +235,7 @@ class Story:
         failed = [len(memory.harmed(version, fault_at)) for version in self._versions]
         summary = [
             f"Payments failed for {failed[0]} customers of {self._stable} and {failed[1]} of {self._canary}.",
-            f"{memory.unanswered()} requests were left without an answer.",
+            memory.left_unanswered(),
         ]
         success = f"the rollout is held at {format_ratio(wanted)} and not rolled back: {rollout.reason}"
         return Outcome(timeline.of_outage(entries, fault_at), rollout.started_at, problems, summary, success)
@@ -249,7 +249,7 @@ class Story:
         since = decisions[0].at + UNDER_WAY
         have, came = len(memory.took(EXPRESS, since)), len(memory.took("checkout", since))
         share = "none of the" if not have else "all" if have == came else f"{have} of the"
-        return [f"{line}, {share} {came} at the till since the {what}."]
+        return [f"{line}, {share} {came} at the checkout since the {what}."]
 
     def _ended(self, rollout: Rollout, wanted: State) -> list[str]:
         if rollout.state is wanted:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from alertmanager.receiver.answers import Rollout as RolloutAnswer
 from alertmanager.receiver.answers import Status
 from alertmanager.receiver.http.page.glance import glance
 from alertmanager.receiver.http.page.render import home
@@ -79,16 +80,17 @@ async def _take(
     width, height = size
     await tab.size(width, height, mobile=width < 600, dark=dark)
     await tab.open(url)
-    # Nobody streams to it, and it must not say so in a manual.
-    await tab.value("document.getElementById('connection').hidden = true")
+    # Nobody streams to it, and it must not say so in a manual; its script would show it again.
+    await tab.value("document.getElementById('connection')?.remove()")
     whole = int(await tab.value("document.documentElement.scrollHeight"))
     await tab.size(width, min(whole, most or whole), mobile=width < 600, dark=dark)
     await tab.picture(PICTURES / name)
-    await asyncio.to_thread(reduce, PICTURES / name)
+    await asyncio.to_thread(reduce, PICTURES / name, most=most)
 
 
 def _services() -> list[dict[str, object]]:
-    held: Status = {**pageview.RUNNING, "rollout": {**pageview.ROLLOUT, "state": State.HOLDING, "weight_ratio": 0.05}}
+    rollout: RolloutAnswer = {**pageview.ROLLOUT, "state": State.HOLDING, "weight_ratio": 0.05}
+    held: Status = {**pageview.RUNNING, "rollout": rollout, "waiting_for": "a person to resume it"}
     views = {"books": (pageview.RUNNING, 0.25), "garden": (held, 0.05), "toys": (pageview.IDLE, 0.0)}
     kpis = pageview.view().kpis
     running = [

@@ -43,6 +43,7 @@ SELECT min(most)::int AS most, min(most - taken)::int AS free FROM (VALUES
 ) AS limits (most, taken) WHERE most >= 0
 """
 """The server's limit, without what it keeps for administrators, the database's and the role's (-1: it has none)."""
+_POOL_REMEDY = "name a pool of this database with pool_mode = transaction or session"
 _LOOKS = 3
 """A pooler hands out first the server connection that came back last; another client may be quicker, but not always."""
 
@@ -133,4 +134,5 @@ async def _connected(address: DriverAddress, timeout_seconds: float) -> AsyncIte
         finally:
             connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
-        raise DatabaseUnavailableError(reason(error), place=shown_url(address.url)) from error
+        remedy = _POOL_REMEDY if "statement pooling mode" in str(error) else ""
+        raise DatabaseUnavailableError(reason(error), place=shown_url(address.url), remedy=remedy) from error

@@ -89,10 +89,10 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is called; for one that there is not, the nearest is named."""
-        near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        """The command that is called; for one that there is not, the nearest are named."""
+        near = difflib.get_close_matches(args[0], _COMMANDS, n=2)
         if args[0] not in _COMMANDS and near:
-            ctx.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
+            ctx.fail(f"No such command {args[0]!r}; did you mean {' or '.join(map(repr, near))}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError, NoSuchTableError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, UnreflectableTableError
 
 from canary.errors import DatabaseError, DatabaseUnavailableError
 from canaryctl.init.proposal import Column, Proposed, Source, excluded, judgeable, outcomes, propose, spelled
@@ -26,6 +26,7 @@ _MOMENTS = 20
 _UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 _FIRST, _LAST = 9e8, 4e9
 """From 1998 to 2096: a factor of four, so that no number is of two units."""
+_LIKE_TIMES = ("_at", "_on", "time", "timestamp", "date", "_ts", "_ms", "_us", "_utc", "_gmt")
 _VALUES = 50
 """A column with more different values than this is no status; what is read of it is thrown away."""
 
@@ -75,7 +76,7 @@ def _sources(schema: str | None, connection: sa.Connection) -> Iterator[Source]:
                 for column in columns
                 if _maybe_number(connection, column["name"], column["type"])
             }
-        except (DBAPIError, NoSuchTableError):
+        except (DBAPIError, NoSuchTableError, UnreflectableTableError):  # such as a view of a table that is gone
             continue
         described = (
             Column(
@@ -117,7 +118,7 @@ def _kind(name: str, type_: sa.types.TypeEngine[object]) -> str:
 
 
 def _called_like_time(name: str) -> bool:
-    return spelled(name).endswith(("_at", "_on", "time", "timestamp", "date")) or name.lower() == "created"
+    return spelled(name).endswith(_LIKE_TIMES) or name.lower() in ("created", "ts")
 
 
 async def _with_values(session: Session, one: Proposed, sources: Sequence[Source]) -> Proposed:

@@ -4,8 +4,9 @@ The place is the file's inode and an offset, and with them a checksum of the fil
 after its file was deleted, and a file that was truncated may have grown past the offset meanwhile. A file that was
 renamed is read to its end before the one that came after it, which may have been renamed too by then: of the files
 next to the path (`NAME.1` and its like) it is the next by the time of their last lines. After a restart the file is
-looked for among them by its inode; where it is gone, those that were written later are still read. What was compressed
-or deleted before it was read is lost, and counted as one gap.
+looked for among them by its inode; where it is gone, those that were written later are still read. Before a file was
+truncated it may have been copied (logrotate's `copytruncate`): what was not read of it is read in the copy. What was
+compressed or deleted before it was read is lost, and counted as one gap.
 
 No inotify: a look every moment costs one `stat`, and works on every file system.
 """
@@ -15,7 +16,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -70,7 +71,13 @@ class LogFile:
         assert self._file is not None
         assert self._place is not None
         if not _is(self._file, self._place):
-            self._begin(self._file)  # truncated in place (copytruncate), and maybe as long again by now
+            copy, file = self._copy(self._place), self._file  # truncated in place, and maybe as long again by now
+            if copy is None:
+                self._begin(file)
+            else:
+                file.close()
+                self._file = copy
+                self._place = replace(self._place, inode=os.fstat(copy.fileno()).st_ino)
         self._file.seek(self._place.offset)
         data = self._file.read(_CHUNK_BYTES)
         end = data.rfind(b"\n") + 1
@@ -153,6 +160,20 @@ class LogFile:
         self._place = Place(os.fstat(file.fileno()).st_ino)
         self._skipping = False
 
+    def _copy(self, place: Place) -> IO[bytes] | None:
+        """The rotated file that has what the open one had before it was truncated."""
+        for path in self._beside():
+            if path == self.path or not self._rotated(path) or not place.head_bytes:
+                continue
+            try:
+                file = open_regular(path)
+            except FileNotFoundError:  # rotated away meanwhile
+                continue
+            if _holds(file, place):
+                return file
+            file.close()
+        return None
+
     def _open(self) -> bool:
         """Open what was left, else the path; whether there is something."""
         place = self._place
@@ -165,6 +186,10 @@ class LogFile:
                     self._file = file
                     return True
                 file.close()
+            copy = self._copy(place)
+            if copy is not None:
+                self._file, self._place = copy, replace(place, inode=os.fstat(copy.fileno()).st_ino)
+                return True
             self.gaps += 1
             self._place = Place(modified=place.modified)  # looked for in vain once, and lost once
         since = place.modified if place is not None else 0.0
@@ -202,10 +227,11 @@ def _modified(path: Path) -> float:
 
 
 def _is(file: IO[bytes], place: Place) -> bool:
-    status = os.fstat(file.fileno())
-    return (
-        status.st_ino == place.inode and status.st_size >= place.offset and _head(file, place.head_bytes) == place.head
-    )
+    return os.fstat(file.fileno()).st_ino == place.inode and _holds(file, place)
+
+
+def _holds(file: IO[bytes], place: Place) -> bool:
+    return os.fstat(file.fileno()).st_size >= place.offset and _head(file, place.head_bytes) == place.head
 
 
 def _head(file: IO[bytes], size: int) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,9 @@ _WAIT_SECONDS = 1.0
 _LOOK_SECONDS = 0.25
 """Between two looks at a file whose end was reached."""
 _PRUNE_SECONDS = 60.0
+_AHEAD_SECONDS = 600.0
+"""A router's clock may be ahead of ours. What is further ahead was written by a clock that is wrong, and would hold its
+customers where they were then until that time has come."""
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 10.0
 
 
@@ -185,6 +188,8 @@ class Follower:
                 garbage += 1
             if number % 500 == 0:
                 await asyncio.sleep(0)  # scrapes come in between
+        now = self.clock.now().timestamp()
+        requests = [one if one.at <= now + _AHEAD_SECONDS else replace(one, at=now) for one in requests]
         async with self._lock:
             await self._until_done(self._know, "the journal cannot be read")
             counted = await self._write(requests, source, place)

@@ -22,8 +22,10 @@ from canary.rollout.state import Rollout
 from exporter.evidence.comparisons.outcome import with_timeout
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
 from exporter.evidence.exact.redraw import HashedPlaces
+from exporter.evidence.exact.screen import PART, never_removed
 from exporter.evidence.exact.spending import Plan, PlannedPhase
 from exporter.evidence.exact.steps import Steps
+from exporter.evidence.grid import Floats
 from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.timeline import Segment, Timeline
 from exporter.evidence.results import ExactEvidence
@@ -65,6 +67,7 @@ class ExactHalf:
         files: where they survive a restart; None where nothing needs to (a study of the past).
         followed: KPIs whose looks up to now have been made.
         replayed: looks were made up for from rows, because their state was lost.
+        only_proofs: it looks once, when all is over, and nobody asks how much of alpha has been spent.
     """
 
     policy: Policy
@@ -75,17 +78,25 @@ class ExactHalf:
     files: ExactFiles | None = None
     followed: set[str] = field(default_factory=set)
     replayed: bool = False
+    only_proofs: bool = False
     _phases: dict[int, _Phase] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, policy: Policy, rollout: Rollout, parameters: JudgeParameters, entry: str, files: ExactFiles | None
+        cls,
+        policy: Policy,
+        rollout: Rollout,
+        parameters: JudgeParameters,
+        entry: str,
+        files: ExactFiles | None,
+        *,
+        only_proofs: bool = False,
     ) -> ExactHalf:
         """The tests of a rollout, with what files remember of them."""
         plan = plan_of(policy, rollout)
         # Where each attempt counts by itself there are no customers to draw.
         kpis = tuple(kpi for kpi in parameters.kpis if getattr(policy.kpis[kpi.name], "attempts", "") != "each")
-        half = cls(policy, rollout.id, entry, kpis, files=files)
+        half = cls(policy, rollout.id, entry, kpis, files=files, only_proofs=only_proofs)
         for number, kpi in enumerate(kpis):
             alpha = plan.alpha(parameters.exact_alpha_of(kpi))
             first = parameters.started_at + LOOK_SECONDS * (1.0 + number / len(kpis))
@@ -136,8 +147,10 @@ class ExactHalf:
             test = self.tests[kpi.name]
             steps = self._steps(kpi, joined, sides, new_units)
             if kpi.name not in self.followed:
-                self._replay(test, steps, weights, as_of)
                 self.followed.add(kpi.name)
+                if self.only_proofs and self._never_proven(test, steps, weights, as_of):
+                    continue
+                self._replay(test, steps, weights, as_of)
             test.count(steps.between(-np.inf, as_of), weights)
             test.look(weights, as_of)
             if self.files is not None:
@@ -148,13 +161,18 @@ class ExactHalf:
         """Make all looks since the start, each on what was known at its own moment, however much later that is now."""
         before = -np.inf
         self.replayed |= test.next_look + LOOK_SECONDS <= as_of
-        while test.next_look <= as_of:
-            moment = test.next_look
-            budget = test.budget(weights, moment)
-            if budget >= 1:  # what no look needs to know is counted with the next that does
+        moments = _moments(test.next_look, as_of)
+        for moment, allowed in zip(moments.tolist(), test.allowed(weights, moments).tolist(), strict=True):
+            if allowed > test.used:  # what no look needs to know is counted with the next that does
                 test.count(steps.between(before, moment), weights)
                 before = moment
-            test.look(weights, moment, budget)
+            test.look(weights, moment, allowed)
+
+    def _never_proven(
+        self, test: Randomisation, steps: Steps, weights: Sequence[tuple[float, float]], as_of: float
+    ) -> bool:
+        few = HashedPlaces(self.rollout, test.redraw.draws // PART)
+        return never_removed(test, few, steps, weights, _moments(test.next_look, as_of))
 
     def _begin_phases(self, timeline: Timeline, as_of: float) -> None:
         for segment in timeline.segments:
@@ -189,6 +207,15 @@ class ExactHalf:
         for phase in self._phases.values():
             if kpi in phase.units:
                 phase.units[kpi].fold(until)
+
+
+def _moments(first: float, until: float) -> Floats:
+    """The looks from *first* on, to the last digit as a process that lives on comes to them."""
+    moments = []
+    while first <= until:
+        moments.append(first)
+        first += LOOK_SECONDS
+    return np.asarray(moments)
 
 
 def has_exact_half(policy: Policy, rollout: Rollout, entry: str) -> bool:

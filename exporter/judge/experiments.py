@@ -115,16 +115,19 @@ class JudgedExperiments:
         pair = _told(experiment, experiment.control), _told(experiment, variant)
         if by_version and rollout is not None and (rollout.stable, rollout.canary) == pair:
             self._released[pair] = rollout
-        compared = _as_rollout(trial, pair, variant, experiment, self._released.get(pair) if by_version else None)
+        # Releases of other versions move these customers, so that nobody knows which share is right.
+        share_known = not by_version or rollout is None or pair in self._released
+        followed = self._released.get(pair) if by_version else None
+        compared = _as_rollout(trial, pair, variant, experiment, followed, share_known=share_known)
         key = (trial.name, variant)
         judgement = self._judgements.get(key)
         if judgement is None or judgement.rollout != compared.id:
-            judgement = self._judgements[key] = JudgedRollout.of(policy, compared, by_variant=not by_version)
+            judgement = JudgedRollout.of(policy, compared, by_variant=not by_version, share_known=share_known)
+            self._judgements[key] = judgement
         if trial.stopped_at is not None:
             as_of = min(as_of, trial.stopped_at.timestamp())
         evidence = judgement.look(joined, versions, compared, as_of, blind)
-        if by_version and rollout is not None and pair not in self._released:
-            # Releases of other versions move these customers, so that nobody knows which share is right.
+        if not share_known:
             evidence = replace(evidence, mismatch=None)
         return Arm(
             experiment=trial.name,
@@ -164,7 +167,13 @@ def _told(experiment: Experiment, variant: str) -> str:
 
 
 def _as_rollout(
-    trial: Trial, pair: tuple[str, str], variant: str, experiment: Experiment, rollout: Rollout | None
+    trial: Trial,
+    pair: tuple[str, str],
+    variant: str,
+    experiment: Experiment,
+    rollout: Rollout | None,
+    *,
+    share_known: bool,
 ) -> Rollout:
     """The comparison of a treatment with its control, in the judge's words.
 
@@ -174,7 +183,7 @@ def _as_rollout(
     """
     stable, canary = pair
     weights = tuple(Weight(one.since, one.share(variant, experiment.control)) for one in trial.weights)
-    followed = ""
+    followed = "" if share_known else "unknown share"
     if rollout is not None:
         weights = (Weight(trial.started_at, 0.0), *rollout.weights)
         followed = rollout.id

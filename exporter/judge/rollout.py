@@ -19,6 +19,7 @@ from canary.rollout.state import Rollout
 from exporter.evidence.judge import (
     EntryRows,
     JudgeParameters,
+    KpiParameters,
     Plan,
     RolloutEvidence,
     RolloutJudge,
@@ -79,6 +80,8 @@ class JudgedRollout:
         files: ExactFiles | None = None,
         trusted: Container[str] = (),
         rhythm: Rhythm | None = None,
+        only_proofs: bool = False,
+        share_known: bool = True,
     ) -> JudgedRollout:
         """A new judge for a rollout.
 
@@ -88,6 +91,8 @@ class JudgedRollout:
             trusted: KPIs that may fail a canary although their units are not customers: a calibration has seen that
                 they may.
             rhythm: how far KPIs fall over the day; without it they do not.
+            only_proofs: it is looked at once, when all is over, and only for what is proven by then.
+            share_known: whether the weights are the router's; otherwise nothing is held against them.
         """
         shared = [
             seconds
@@ -95,15 +100,14 @@ class JudgedRollout:
             if 0.0 < ratio < 1.0
         ]
         parameters = judge_parameters(policy, rollout.started_at.timestamp(), Plan(sum(shared), len(shared)))
-        kpis = (replace(kpi, may_fail=kpi.may_fail or kpi.name in trusted) for kpi in parameters.kpis)
-        parameters = replace(parameters, kpis=tuple(kpis))
+        parameters = replace(parameters, kpis=tuple(_known_to_be(kpi, trusted, share_known) for kpi in parameters.kpis))
         entry = entry_event(policy)
         if by_variant and entry is not None and policy.database.events[entry].variant is None:
             entry = None
         exact = None
         if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
             parameters = replace(parameters, exact=True)
-            exact = ExactHalf.of(policy, rollout, parameters, entry, files)
+            exact = ExactHalf.of(policy, rollout, parameters, entry, files, only_proofs=only_proofs)
         return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact, rhythm=rhythm)
 
     def look(
@@ -210,6 +214,10 @@ class JudgedRollout:
     def _new_units(self, name: str) -> KpiUnits:
         """A KPI's units, of whom nobody has counted yet."""
         return units_of(self.policy.kpis[name], self.currencies.get(name, -1), self._caps.get(name, np.inf))
+
+
+def _known_to_be(kpi: KpiParameters, trusted: Container[str], share_known: bool) -> KpiParameters:
+    return replace(kpi, may_fail=kpi.may_fail or kpi.name in trusted, from_entry=kpi.from_entry and share_known)
 
 
 def _commonest_currency(table: EventRows, until: float) -> int | None:

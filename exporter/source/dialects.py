@@ -129,17 +129,6 @@ class Dialect:
             return sa.func.toString(column, type_=sa.String())
         return sa.cast(column, sa.String())
 
-    def hashed(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-        """Three hexadecimal digits that a text's hash begins with; the same in every database, and NULL of NULL."""
-        match self.name:
-            case "clickhouse":
-                digits = sa.func.lower(sa.func.hex(sa.func.MD5(text)))
-            case "trino":
-                digits = sa.func.lower(sa.func.to_hex(sa.func.md5(sa.func.to_utf8(text))))
-            case _:
-                digits = sa.func.md5(text)
-        return sa.func.substr(digits, 1, 3, type_=sa.String())
-
     def smallest(self, column: Number) -> Number:
         """The smallest value of a column, NULL where there is none."""
         if self.name == "clickhouse":  # whose `min` of nothing is 0, a moment in 1970
@@ -150,10 +139,11 @@ class Dialect:
         """Times from `low` on and before `high`; parameters as `parameters` names them."""
         if self._ordered_texts:
             return self._text_within(column)
-        if self.texts:  # no index serves a text that is compared with a time
-            column = self.epoch(column)
+        if self.texts:  # as they are written, which is quick, and then as they are meant
+            about = sa.and_(column >= self._moment("rough_low"), column < self._moment("rough_high"))
+            meant = self.epoch(column)
             low, high = sa.bindparam("low", type_=sa.BigInteger), sa.bindparam("high", type_=sa.BigInteger)
-            return sa.and_(column >= low, column < high)
+            return sa.and_(about, meant >= low, meant < high)
         return sa.and_(column >= self._moment("low"), column < self._moment("high"))
 
     def roughly_within(self, column: Number) -> Predicate:
@@ -172,6 +162,9 @@ class Dialect:
         """
         if self._ordered_texts:
             return _text_parameters(low, high, offset_seconds)
+        if self.name in ("mysql", "mariadb") and not self.units_per_second:
+            rough = {"rough_low": max(low - FARTHEST_OFFSET_SECONDS, 0), "rough_high": high + FARTHEST_OFFSET_SECONDS}
+            return {"low": low, "high": high, **rough}
         return {"low": self._value(low), "high": self._value(high)}
 
     @property

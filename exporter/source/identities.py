@@ -18,7 +18,7 @@ from canary.policy.database.section import Event, Identities
 from canary.policy.model import Policy
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
-from exporter.source.keys import kinds_key, same
+from exporter.source.keys import kinds_key, kinds_of_keys, same
 from exporter.source.mapping import selectable
 from exporter.source.moments import Moment, comparable, moment_of
 
@@ -29,7 +29,7 @@ class Units:
     """Finds the customer of each row, as the router knows them."""
 
     def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds) -> None:
-        self._kinds = kinds
+        self._kinds, self._of_keys = kinds, kinds_of_keys(dialect, kinds)
         self._identities = policy.database.identities
         self._assignments = policy.database.assignments
         self._lateness_seconds = policy.database.lateness
@@ -48,7 +48,7 @@ class Units:
         pairs = self._identities[event.identity]
         source = pair_rows(pairs)
         of_key, of_named = kinds_key(pairs_key(event.identity), pairs.known_as), kinds_key(name, event.unit)
-        mine = same(source.c[pairs.known_as], row.c[event.unit], self._kinds, of_key, of_named)
+        mine = same(source.c[pairs.known_as], row.c[event.unit], self._of_keys, of_key, of_named)
         unit = source.c[pairs.unit]
         if pairs.time is None:
             only = sa.case((sa.func.min(unit) == sa.func.max(unit), sa.func.min(unit)))

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from exporter.source.columns.kinds import Kind, Kinds
+from exporter.source.dialects import Dialect
 
 Column = sa.ColumnElement[Any]
 
@@ -26,13 +27,18 @@ def kinds_key(source: str, column: str) -> str:
     return f"{source}.{column}"
 
 
+def kinds_of_keys(dialect: Dialect, kinds: Kinds) -> Kinds:
+    """The kinds that decide how keys are compared: only PostgreSQL's."""
+    return kinds if dialect.name == "postgresql" else {}
+
+
 def same(key: Column, named: Column, kinds: Kinds, of_key: str, of_named: str) -> sa.ColumnElement[bool]:
     """Whether a row's column names this key.
 
     Args:
         key: what an index serves.
         named: the column that names it.
-        kinds: of both, where they are known.
+        kinds: of both, where they are known and matter (`kinds_of_keys`).
         of_key, of_named: their names there.
     """
     match kinds.get(of_key), kinds.get(of_named):

@@ -18,6 +18,7 @@ from canary.policy.model import Policy
 from exporter.source.columns.kinds import Kind, Kinds
 from exporter.source.columns.numbers import addable, bounded
 from exporter.source.dialects import Dialect
+from exporter.source.hashes import hashed
 from exporter.source.mapping import columns_of, literal_sql, parents_of
 from exporter.source.versions import Versions
 
@@ -180,12 +181,12 @@ class Statements:
         )
 
     def sampled(self, time: Column, width_seconds: int, conditions: Sequence[Column]) -> sa.Select[Any] | None:
-        """The same of some customers: of those whose hash is before `sample`; None where rows do not tell theirs."""
+        """The same of customers whose hash is before `sample`, and of rows that name none; None where no row does."""
         customer = self.versions.customer(self._name, self._source)
         if customer is None:
             return None
-        chosen = self._clock.hashed(customer) < sa.bindparam("sample", type_=sa.String)
-        return self.rows(time, width_seconds, [*conditions, chosen])
+        chosen = sa.func.coalesce(hashed(self._clock, customer), *_literal(""), type_=sa.String())
+        return self.rows(time, width_seconds, [*conditions, chosen < sa.bindparam("sample", type_=sa.String)])
 
     def newest_times(self, time: Column) -> sa.Select[Any]:
         """Of the newest texts the endings (with an offset from UTC the text's order is not time's), and what they are.

@@ -29,8 +29,9 @@ from canary.policy.model import Policy
 from canary.routers.tag import TAGS
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
+from exporter.source.hashes import written
 from exporter.source.identities import Units, pair_rows, pairs_key
-from exporter.source.keys import kinds_key, same
+from exporter.source.keys import kinds_key, kinds_of_keys, same
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables, with_ancestors
 from exporter.source.moments import moment_of
 from exporter.source.timedkeys import timed
@@ -57,6 +58,7 @@ class Versions:
 
     def __init__(self, policy: Policy, dialect: Dialect, kinds: Kinds | None = None) -> None:
         self._kinds = kinds or {}
+        self._of_keys = kinds_of_keys(dialect, self._kinds)
         self._events = policy.database.events
         self._identities = policy.database.identities
         self._assignments = policy.database.assignments
@@ -109,7 +111,7 @@ class Versions:
         """What the judge takes for each row's customer, as a text; None where it cannot be looked up here.
 
         It is the row's own where it names one, else that of the nearest row it comes from, and where none of them names
-        one, the row that is farthest above.
+        one, the row that is farthest above. NULL where the row names none, and what it comes from cannot be looked up.
         """
         return self._customer(name, row, frozenset())
 
@@ -123,7 +125,7 @@ class Versions:
             sampled: their customers are looked up too.
         """
         looked_up = self.looked_up(name) or self._events[name].identity or self._nobody or self._testers
-        needed = looked_up or (sampled and self._events[name].unit is None)
+        needed = looked_up or sampled
         if self._dialect.name not in _OF_KINDS or not needed:
             return {}
         above = with_ancestors(self._events, [name])
@@ -195,17 +197,17 @@ class Versions:
         if self.units.elsewhere(event) is not None:
             return None
         unit = self.units.of(name, event, row)
-        found = [self._dialect.text(unit)] if unit is not None else []
+        found = [written(self._dialect, unit)] if unit is not None else []
         named = parents_of(self._events, name)
-        if named and unit is None:
+        if named:  # also where rows name their customer: a guest's do not
             above = list(self._parents(name, row, below | {name})) if self._dialect.name != _NO_DESCENT else []
             theirs = [(self._customer(one, source, below | {name}), source, mine) for one, source, mine in above]
             if len(above) < len(named) or any(column is None for column, _, _ in theirs):
-                return None
+                return next(iter(found), None)
             for column, source, mine in theirs:
                 asked = sa.select(sa.func.min(column)).select_from(source).where(mine)
                 found.append(asked.correlate(row).scalar_subquery())
-        return _first([*found, self._dialect.text(row.c[event.id])])
+        return _first([*found, written(self._dialect, row.c[event.id])])
 
     def _timed(self, own: Column, name: str, row: sa.FromClause) -> Column:
         event = self._events[name]
@@ -240,7 +242,7 @@ class Versions:
             alias = f"canary_{len(below)}_{parent}"
             source = selectable(self.columns(parent), table=event.table or parent, sql=event.sql, name=alias)
             of_key, of_named = kinds_key(parent, event.id), kinds_key(name, column)
-            yield parent, source, same(source.c[event.id], row.c[column], self._kinds, of_key, of_named)
+            yield parent, source, same(source.c[event.id], row.c[column], self._of_keys, of_key, of_named)
 
     def _assigned(self, name: str, row: sa.FromClause) -> Iterator[Column]:
         """The version of the unit's last assignment up to the row's time, then that of the first one after it."""
@@ -261,7 +263,7 @@ class Versions:
         kind = self._kinds.get(kinds_key(_ASSIGNMENTS, given.time))
         at = moment_of(self._dialect, source.c[given.time], given.time_unit, kind)
         of_key, of_named = kinds_key(_ASSIGNMENTS, given.unit), self.units.kinds_key(name, event)
-        mine = same(source.c[given.unit], unit, self._kinds, of_key, of_named)
+        mine = same(source.c[given.unit], unit, self._of_keys, of_key, of_named)
         yield from self.units.nearest(name, event, row, value, source, mine, at)
 
 

@@ -43,6 +43,15 @@ WORDS: Final[Mapping[str, str]] = {
     r"on trial": "being judged",
     r"who wants to": "whoever wants to; or say it to the reader",
     r"phase 0\b": "phases are counted from 1",
+    # Figures of speech, which whoever learned English from manuals reads word by word.
+    r"rules? of thumb": "simple rule",
+    r"to the letter": "as it is written",
+    r"to the rescue": "by hand, in an emergency",
+    r"at the till": "at the checkout",
+    r"under the hood|behind the scenes": "inside",
+    r"out of the box": "without configuration",
+    r"in a nutshell": "in short",
+    r"on the fly": "while it runs",
 }
 """What is not written, as an expression of whole words, and what is written instead."""
 

@@ -3,6 +3,13 @@
 _ROLLOUT, _TESTS = "canary/rollout", "tests/canary/rollout"
 _RECEIVER, _RECEIVER_TESTS = "alertmanager/receiver", "tests/alertmanager/receiver"
 
+# Where a part of what a module does has a test file of its own.
+_ALSO = {
+    "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
+    "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
+    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
+}
+
 MODULES: dict[str, tuple[str, ...]] = {
     # What an entry makes of a rollout is shown by the commands that write it.
     f"{_ROLLOUT}/state.py": (f"{_TESTS}/test_state.py", f"{_TESTS}/test_folding.py", f"{_TESTS}/commands"),
@@ -13,7 +20,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     f"{_ROLLOUT}/store/reader.py": (f"{_TESTS}/store",),
     f"{_ROLLOUT}/store/writer.py": (f"{_TESTS}/store",),
     **{
-        f"{_RECEIVER}/{folder}/{name}.py": (f"{_RECEIVER_TESTS}/{folder}/test_{name}.py",)
+        f"{_RECEIVER}/{folder}/{name}.py": (f"{_RECEIVER_TESTS}/{folder}/test_{name}.py", *_ALSO.get(name, ()))
         for folder, names in {
             "decide/alerts": ("admission", "alerthandler", "alertpoller", "objections"),
             "decide": ("deadlines", "watchdog"),

@@ -40,10 +40,15 @@ def take(html: Path, png: Path, width: int, height: int) -> None:
     reduce(png)
 
 
-def reduce(png: Path) -> None:
-    """Give a picture a palette, since few colours are used: the file becomes a third as large."""
+def reduce(png: Path, *, most: int | None = None) -> None:
+    """Give a picture a palette, since few colours are used: the file becomes a third as large.
+
+    Args:
+        most: how many rows of it are kept, from the top; all when missing.
+    """
     with Image.open(png) as picture:
-        small = picture.convert("RGB").quantize(_COLOURS)
+        kept = picture.crop((0, 0, picture.width, min(most or picture.height, picture.height)))
+        small = kept.convert("RGB").quantize(_COLOURS)
     small.save(png, optimize=True)
 
 

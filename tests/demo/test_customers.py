@@ -139,6 +139,16 @@ def test_memory_tells_versions_and_times_apart() -> None:
     assert memory.unanswered() == 1
 
 
+def test_a_machine_that_is_too_slow_for_the_shop_is_named() -> None:
+    """Where more than a handful of requests got no answer, the summary says what to try; a few are a rollback's own."""
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    served = Encounter(moment, "anna", "v1.0", "pay", 200, failed=False)
+    refused = Encounter(moment, "dora", "", "pay", 0, failed=True)
+
+    assert Memory([served] * 99 + [refused]).left_unanswered() == "1 request was left without an answer."
+    assert "too busy for so many customers: try again with" in Memory([served] * 9 + [refused]).left_unanswered()
+
+
 def test_memory_tells_who_got_through_a_step() -> None:
     """A step that failed does not count, one at any version does, and what an answer said is no request."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)

@@ -39,7 +39,10 @@ class ReceiverAccess:
         if route.role is Role.PERSON and not self._signed_in(route, request):
             # What asks for a person is a page next to the one where people sign in, below whatever prefix.
             after = f"/page/{request.path.rpartition('/')[2]}"
-            return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": f"sign-in?after={after}"})
+            # A form that was sent when the session was over has done nothing, which must not look as if it had.
+            unsent = "&unsent=1" if request.method == "POST" else ""
+            where = f"sign-in?after={after}{unsent}"
+            return Refusal(HTTPStatus.SEE_OTHER, "sign in first", headers={"Location": where})
         if name := authority.name_of(self._shown(route, request)):
             prove(request, name)
         return None

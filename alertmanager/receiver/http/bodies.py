@@ -172,6 +172,8 @@ class SignInQuery(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     after: str = Field("", max_length=100)
+    unsent: str = Field("", max_length=1)
+    """Whether a form was sent after its session had ended."""
 
 
 class SignIn(Body):

@@ -182,5 +182,5 @@ class RecordPolicy(Memory):
 
 def _known(rollout: Rollout | None, wanted: str) -> Rollout:
     if rollout is None:
-        raise RefusedError(f"no rollout {wanted}")
+        raise RefusedError(f"no rollout {wanted}", remedy="`canary history` shows all")
     return rollout

@@ -59,7 +59,7 @@ async def sample_rows(policy: Policy, session: Session, count: int) -> dict[str,
     found: dict[str, Sequence[Row]] = {}
     zone = Zone(policy.database.timezone, Dialect(session.dialect_name))
     for plain in streams_of(policy, Dialect(session.dialect_name)):
-        if plain.event not in found:
+        if not found.get(plain.event):  # what is pending is shown where nothing else is
             try:
                 stream = await fitted(plain, session)
                 rows = await session.rows(stream.sample, {"count": count})

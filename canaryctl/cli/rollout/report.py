@@ -75,7 +75,7 @@ async def _gather(policy: Policy, rollout: str | None) -> Report:
     if report is None:
         raise RefusedError(
             f"there is no rollout {rollout}" if rollout else "no rollout has been started yet",
-            remedy="`canary history` shows all",
+            remedy="`canary history` shows all" if rollout else "`canary start` begins one",
         )
     return report
 

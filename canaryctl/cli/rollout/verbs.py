@@ -23,6 +23,8 @@ from canary.web.client import Client
 from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, output_format
 from canaryctl.cli.rollout import sending
 
+_WITHOUT_RECEIVER = "docs/troubleshooting.md, *Take traffic off the canary by hand*, needs none"
+
 
 @click.command("start")
 @config_file
@@ -200,7 +202,12 @@ def finish(
 @click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
 def rollback(config_file: str, output_format: str, reason: str, category: str | None, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""
-    sending.send(config_file, output_format, "rollback", reason=reason, category=category, give_up=give_up)
+    try:
+        sending.send(config_file, output_format, "rollback", reason=reason, category=category, give_up=give_up)
+    except RemoteError as error:
+        # Whoever types this has a bad canary in front of customers, and no time to look for the page.
+        error.remedy = "; ".join(filter(None, (error.remedy, _WITHOUT_RECEIVER)))
+        raise
 
 
 def _share(text: str, option: str) -> float:

@@ -124,6 +124,7 @@ class Waiting:
         self._rollout = rollout
         self._say = say
         self._said = ""
+        self._away = False
         self._status: Mapping[str, Any] | None = None
         self._answered_at = clock.monotonic()
 
@@ -150,14 +151,21 @@ class Waiting:
         except (RemoteError, JournalError) as error:
             away = self._clock.monotonic() - self._answered_at
             if away < _PATIENCE_SECONDS:
+                self._say_away(error)
                 return None
             text = f"the receiver has not answered for {format_duration(round(away))}: {error}"
             return Result(Outcome.LOST, text, self._status)
-        self._status, self._answered_at = status, self._clock.monotonic()
+        self._status, self._answered_at, self._away = status, self._clock.monotonic(), False
         if past is None:
             return self._judged(status["rollout"])
         # Of two receivers one may have read less of the journal: its newest rollout can be the one before ours.
         return None if past[0]["seq"] > status["rollout"]["decision"] else self._replaced(past)
+
+    def _say_away(self, error: Exception) -> None:
+        """Once for each time that it goes away: minutes without a word look like a command that hangs."""
+        if not self._away:
+            self._away = True
+            self._say(f"{error}; asking again for {format_duration(_PATIENCE_SECONDS)}")
 
     async def _past(self, status: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
         """What the journal says of a rollout that is not the receiver's newest; None of the newest."""

@@ -111,23 +111,24 @@ class Randomisation:
         if not known.all():
             self._arrive(keys[~known], pairs.where(~known), share)
 
-    def budget(self, weights: Sequence[tuple[float, float]], now: float) -> int:
-        """How many draws a look may remove; less than one when it need not be made."""
-        if self.proven_at is not None:
-            return 0
-        planned, waited = self.plan.clock(weights, now)
+    def allowed(self, weights: Sequence[tuple[float, float]], moments: Floats) -> Ints:
+        """How many draws may have been removed in all by each of some moments."""
+        planned, waited = self.plan.clock(weights, moments)
         spent = self.plan.spent(planned, waited, by_information=self.parameters.by_information)
-        return int(np.floor(self.parameters.alpha * spent * self.redraw.draws)) - self.used
+        return np.floor(self.parameters.alpha * spent * self.redraw.draws).astype(np.int64)
 
-    def look(self, weights: Sequence[tuple[float, float]], now: float, budget: int | None = None) -> None:
+    def look(self, weights: Sequence[tuple[float, float]], now: float, allowed: int | None = None) -> None:
         """Remove the most extreme draws, when a look is due; whatever is known has been counted before.
 
-        *budget* is that of this moment, where it has been asked for already.
+        *allowed* is that of this moment, where it has been asked for already.
         """
         if now < self.next_look:
             return
         self.next_look += LOOK_SECONDS * (np.floor((now - self.next_look) / LOOK_SECONDS) + 1.0)
-        budget = self.budget(weights, now) if budget is None else budget
+        if self.proven_at is not None:
+            return
+        allowed = int(self.allowed(weights, np.asarray([now]))[0]) if allowed is None else allowed
+        budget = allowed - self.used
         if budget < 1:
             return
         extremity = self.extremity()

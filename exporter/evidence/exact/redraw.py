@@ -83,6 +83,16 @@ class HashedPlaces:
             self._weigh(sides, amounts[chosen], sums)
         return counts, sums
 
+    def sides(self, units: Words, weights: Floats) -> Sides:
+        """1 where a customer is on the canary at its weight; a row a customer, a column a draw."""
+        hashed, found = _keyed(units, self._keys), np.empty((len(units), self.draws), dtype=np.uint8)
+        begins = np.flatnonzero(np.append(True, weights[1:] != weights[:-1]))
+        for low, high in zip(begins, [*begins[1:], len(units)], strict=True):
+            for start in range(low, high, _AT_ONCE):
+                chosen = slice(start, min(start + _AT_ONCE, high))
+                found[chosen] = self._sides(hashed[chosen], float(weights[low]))
+        return found
+
     def _weigh(self, sides: Sides, amounts: Floats, sums: Floats) -> None:
         """Add to *sums* what the canary's customers amount to under each draw."""
         some = np.flatnonzero(amounts)

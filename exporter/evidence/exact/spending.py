@@ -65,7 +65,7 @@ class Plan:
         """What of *alpha* the exact half may spend under this plan."""
         return alpha * _WHERE_WEIGHTS_FOLLOW_PROOF if self.when_proven else alpha
 
-    def spent(self, planned: float, waited: float, *, by_information: bool) -> float:
+    def spent(self, planned: Floats, waited: Floats, *, by_information: bool) -> Floats:
         """The part of alpha that may be spent once *planned* seconds of the plan and *waited* more have passed.
 
         With *by_information* in proportion to the variance of the difference that the plan brings by then: for
@@ -73,34 +73,36 @@ class Plan:
         time): a broken checkout fails half of the payments, and should be found in its first minutes.
         """
         if self.seconds <= 0.0:
-            return 0.0
+            return np.zeros(len(planned))
         if by_information:
             known = np.interp(planned, self._ends, self._information) / self._information[-1]
         else:
-            known = np.sqrt(min(planned / self.seconds, 1.0))
+            known = np.sqrt(np.minimum(planned / self.seconds, 1.0))
         kept = self.kept_for_waiting
-        return float((1.0 - kept) * known + kept * (1.0 - 2.0 ** (-waited / self.seconds)))
+        spent: Floats = (1.0 - kept) * known + kept * (1.0 - 2.0 ** (-waited / self.seconds))
+        return spent
 
-    def clock(self, weights: Sequence[tuple[float, float]], now: float) -> tuple[float, float]:
-        """Seconds of the plan that are over at *now*, and seconds for which the rollout has waited.
+    def clock(self, weights: Sequence[tuple[float, float]], moments: Floats) -> tuple[Floats, Floats]:
+        """Seconds of the plan that are over at each moment, and seconds for which the rollout has waited by then.
 
         *weights* is the history of `(time, the canary's share from then on)`. A phase that is left before its time
         counts as over; what was left out of it is not spent twice.
         """
+        over, waiting = np.zeros(len(moments)), np.zeros(len(moments))
         phase, ran, waited = -1, 0.0, 0.0
-        for (since, weight), until in zip(weights, [*(time for time, _ in weights[1:]), now], strict=True):
-            lasted = max(0.0, min(until, now) - since)
-            if since > now:
-                break
+        for (since, weight), until in zip(weights, [*(time for time, _ in weights[1:]), np.inf], strict=True):
             later = [number for number in range(phase + 1, len(self.phases)) if self.phases[number].weight == weight]
             if later:
                 phase, ran = later[0], 0.0
+            left, before = 0.0, float(self._ends[max(phase, 0)]) + ran
             if phase >= 0 and weight == self.phases[phase].weight and self.phases[phase].compares:
-                planned = min(lasted, self.phases[phase].seconds - ran)
-                ran, lasted = ran + planned, lasted - planned
-            waited += lasted
-        before = float(self._ends[max(phase, 0)])
-        return before + ran, waited
+                left = self.phases[phase].seconds - ran
+            reached = moments >= since
+            lasted = np.minimum(moments[reached], until) - since
+            planned = np.minimum(lasted, left)
+            over[reached], waiting[reached] = before + planned, waited + (lasted - planned)
+            ran, waited = ran + min(until - since, left), waited + max(0.0, until - since - left)
+        return over, waiting
 
     @cached_property
     def _ends(self) -> Floats:

@@ -75,7 +75,7 @@ def label(value: str | bytes | None) -> str:
 
 
 def id_number(value: Any) -> int:
-    """The 64-bit number that stands for a key in every spelling; `NO_ID` for none."""
+    """The 64-bit number that stands for a key in every spelling; `NO_ID` for none, as an empty text is."""
     if value is None:
         return NO_ID
     if isinstance(value, int):
@@ -102,6 +102,8 @@ def shape(value: Any) -> str:
 
 
 def _id_of_text(written: str) -> int:
+    if not written:
+        return NO_ID
     if len(written) in _UUID_LENGTHS:
         plain = written.lower().removeprefix("urn:uuid:").strip("{}").replace("-", "")
         if _UUID.fullmatch(plain):
@@ -116,6 +118,8 @@ def _id_of_bytes(key: bytes) -> int:
         written = key.decode().strip()
     except UnicodeDecodeError:
         written = ""
+    if not key.strip():
+        return NO_ID
     if written and written.isprintable() and not (len(key) == 16 and not key.isascii()):
         return _id_of_text(written)
     return _hashed(key.hex())  # a UUID as MariaDB's BINARY(16), or any other key that is no text

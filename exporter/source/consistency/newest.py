@@ -5,6 +5,7 @@ id, for a shop whose times are in another zone or unit than is said has rows, an
 """
 
 import heapq
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -80,12 +81,14 @@ async def newest_rows(
     now: float,
     *,
     since: float | None = None,
+    until: float | None = None,
     most: int = NEWEST,
 ) -> NewestRows:
     """The newest rows of an event.
 
     Args:
         since: none from before this moment; None where any rows will do, however old.
+        until: none from after this moment; None where those ahead of *now* are wanted too.
         most: how many, at most.
 
     Raises:
@@ -93,24 +96,19 @@ async def newest_rows(
     """
     stream = await first_stream(policy, session, name)
     # Times may be stored in any zone here; those that are too early are left out below.
-    begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
-    bounds = stream.dialect.parameters(int(begin), int(now) + FARTHEST_ZONE_SECONDS, FARTHEST_OFFSET_SECONDS)
-    rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
     clock_zone = Zone(policy.database.timezone, stream.dialect)
     entered = clock_zone.of(instants=stream.entered_instants)
     settled = clock_zone.of(instants=stream.instants)
+    begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
+    end = now + FARTHEST_ZONE_SECONDS if until is None else entered.ahead(until) + 1
+    bounds = stream.dialect.parameters(int(begin), int(end), FARTHEST_OFFSET_SECONDS)
+    rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
     dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
-    dated = [(row, moment) for row, moment in dated if since is None or moment >= since]
-    return NewestRows(
-        name,
-        event,
-        [row for row, _ in dated],
-        [moment for _, moment in dated],
-        [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated],
-        where,
-        stumbled,
-        most,
-    )
+    first, last = -math.inf if since is None else since, math.inf if until is None else until
+    dated = [(row, moment) for row, moment in dated if first <= moment <= last]
+    final = [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated]
+    found, moments = [row for row, _ in dated], [moment for _, moment in dated]
+    return NewestRows(name, event, found, moments, final, where, stumbled, most)
 
 
 async def _rows(

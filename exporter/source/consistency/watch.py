@@ -8,7 +8,8 @@ Whoever looks again and again finds by chance what one look would not. So each l
 probability, alpha / (k (k + 1)) of the k-th interval since the start, which add up to `evidence.alpha` whatever the
 rollout's length; it counts by the rollout's age, because a restart must not begin again with the largest part. What was
 proven once stays so until a single look would no longer say it: a hold must not end because the parts get smaller, nor
-because of a look that failed. A restart forgets what was proven, and then it has to be proven by the smaller part.
+because of a look that failed. A restart forgets what was proven, and a hold would end with it; so the first look
+afterwards is preceded by some of those that there were, each at the rows of its time and by its own part.
 """
 
 import asyncio
@@ -69,6 +70,7 @@ class ConsistencyWatch:
         self._log = Log("exporter")
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = float("-inf")
+        self._looked = False
         self._rollout = ""
         self._found: tuple[Compared, ...] = ()
         self._proven: set[tuple[str, str, str]] = set()
@@ -83,6 +85,7 @@ class ConsistencyWatch:
             return
         if rollout.id != self._rollout:
             self._rollout, self._found, self._looked_at = rollout.id, (), float("-inf")
+            self._looked = False
             self._proven.clear()
         idle = self._looking is None or self._looking.done()
         if idle and self._clock.monotonic() - self._looked_at >= interval:
@@ -106,9 +109,26 @@ class ConsistencyWatch:
         await self._sources.close()
 
     async def _look(self, rollout: Rollout) -> None:
-        compared = await self._compared(rollout)
-        if rollout.id != self._rollout:
-            return
+        now = self._clock.now().timestamp()
+        earlier = [] if self._looked else self._earlier(rollout, now)
+        for at in (*earlier, None):
+            compared = await self._compared(rollout, now if at is None else at, at)
+            if rollout.id != self._rollout:
+                return
+            self._take(rollout, compared)
+        # Where nothing could be read, the next look is the first one.
+        self._looked = self._looked or len(self._failed) < len(self._sources.sessions)
+
+    def _earlier(self, rollout: Rollout, now: float) -> list[float]:
+        """When the first, second, fourth, eighth look and so on were over: few, and none is long after another."""
+        started, interval = rollout.started_at.timestamp(), self._policy.database.consistency.interval
+        found, looks = [], 1
+        while (at := started + looks * interval - 1.0) < now - interval:
+            found.append(at)
+            looks *= 2
+        return found
+
+    def _take(self, rollout: Rollout, compared: tuple[Compared, ...]) -> None:
         self._found = compared
         for one in compared:
             if one.broken and one.key not in self._proven:
@@ -124,14 +144,15 @@ class ConsistencyWatch:
             if len(one.counts) > 1:  # what could not be compared this time is as proven as before
                 (self._proven.add if one.broken else self._proven.discard)(one.key)
 
-    async def _compared(self, rollout: Rollout) -> tuple[Compared, ...]:
-        now, started = self._clock.now().timestamp(), rollout.started_at.timestamp()
+    async def _compared(self, rollout: Rollout, now: float, until: float | None) -> tuple[Compared, ...]:
+        """What rows are like at *now*, those from after *until* left out."""
+        started = rollout.started_at.timestamp()
         limits = self._policy.database.consistency
         faults: list[Compared] = []
         for name, session in self._sources.sessions.items():
             policy = policy_at(self._policy, name)
             try:
-                looked = await self._newest(policy, session, now, started)
+                looked = await self._newest(policy, session, now, started, until)
                 there = await known_ids(policy, session, looked)
                 faults += await self._threads.run(partial(_counted, policy, looked, there, now, rollout))
             except Exception as error:  # noqa: BLE001  # its part stays as proven as it was; the others are looked at
@@ -158,12 +179,16 @@ class ConsistencyWatch:
             for one in faults
         )
 
-    async def _newest(self, policy: Policy, session: Session, now: float, started: float) -> Mapping[str, NewestRows]:
+    async def _newest(
+        self, policy: Policy, session: Session, now: float, started: float, until: float | None
+    ) -> Mapping[str, NewestRows]:
         """The newest rows of every event whose table is there; the schema watch tells of the others."""
         most, found = policy.database.consistency.rows, {}
         for name, event in policy.database.events.items():
             with contextlib.suppress(DatabaseSchemaError):
-                found[name] = await newest_rows(policy, session, name, event, _place, now, since=started, most=most)
+                found[name] = await newest_rows(
+                    policy, session, name, event, _place, now, since=started, until=until, most=most
+                )
         return found
 
 

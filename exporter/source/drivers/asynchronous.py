@@ -10,7 +10,6 @@ set once, when the session connects, and a question is one round trip.
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -35,6 +34,7 @@ from exporter.source.drivers.settings import (
     greetings,
     postgres_settings,
 )
+from exporter.source.hashes import KEY_HASH, key_hash
 from exporter.source.transitions import offset_at
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ class AsyncSession:
         return engine
 
     def _unanswered(self) -> DatabaseUnavailableError:
-        return DatabaseUnavailableError("the server does not answer", place=shown_url(self._url))
+        return DatabaseUnavailableError("does not answer", place=shown_url(self._url))
 
     @contextlib.asynccontextmanager
     async def _watched(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -222,7 +222,7 @@ class AsyncSession:
             return int(time.monotonic() > self._deadline)
 
         connection.run_async(lambda driver: driver.set_progress_handler(overdue, 20_000))
-        connection.create_function("md5", 1, _md5, deterministic=True)
+        connection.create_function(KEY_HASH, 1, key_hash, deterministic=True)
         connection.create_function(CLOCK_OFFSET, 1, partial(_clock_offset, self._database.timezone), deterministic=True)
         cursor = connection.cursor()
         cursor.execute("PRAGMA query_only=ON")
@@ -241,8 +241,3 @@ async def _cut(connection: AsyncConnection) -> None:
 
 def _clock_offset(zone: str, moment: float | None) -> int | None:
     return None if moment is None else offset_at(zone, int(moment))
-
-
-def _md5(text: str | None) -> str | None:
-    """For SQLite, which has no hash of its own: other databases' `md5`."""
-    return None if text is None else hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()

@@ -8,12 +8,16 @@ and SQLite's catalogues are open to everybody; the inspector reads them.
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from exporter.source.columns.kinds import clickhouse_kind
+
+# A column of a composite type, or of an extension's, is none that an event could be mapped to.
+warnings.filterwarnings("ignore", "Did not recognize type", sa.exc.SAWarning)
 
 _MYSQL_SCHEMA = "table_schema = COALESCE(:schema, DATABASE())"
 _MYSQL_NAMES = sa.text(f"SELECT table_name FROM information_schema.tables WHERE {_MYSQL_SCHEMA}")  # noqa: S608  # our own text
@@ -108,7 +112,7 @@ def kinds_of(connection: sa.Connection, table: str) -> dict[str, str] | None:
     inspector: Any = sa.inspect(connection)
     try:
         columns = inspector.get_columns(where["name"], schema=where["schema"])
-    except sa.exc.NoSuchTableError:
+    except (sa.exc.NoSuchTableError, sa.exc.UnreflectableTableError):
         return None
     return {column["name"]: _kind(column["type"]) for column in columns}
 
@@ -121,7 +125,7 @@ def look_up(connection: sa.Connection, table: str) -> Table | None:
     where = _named(table)
     if connection.dialect.name in ("mysql", "mariadb"):
         indexed = {str(name) for (name,) in connection.execute(_MYSQL_INDEXED, where)}
-        is_view = str(connection.execute(_MYSQL_TYPE, where).scalar()).upper() != "BASE TABLE"
+        is_view = str(connection.execute(_MYSQL_TYPE, where).scalar()).upper() not in ("BASE TABLE", "SYSTEM VERSIONED")
     elif _is_clickhouse(connection):
         engine, key = connection.execute(_CLICKHOUSE_SORTED, where).one()
         first = str(key).partition(",")[0]

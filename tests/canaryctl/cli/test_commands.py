@@ -6,10 +6,12 @@ from canaryctl.cli import canary
 
 
 def test_a_mistyped_command_names_the_nearest() -> None:
-    """What is near is named; what is not near to anything is refused as before."""
+    """What is near is named, two where both may be meant; what is not near to anything is refused as before."""
     near = CliRunner().invoke(canary, ["chekc", "--offline"])
+    two = CliRunner().invoke(canary, ["strat", "--canary", "v2"])
     far = CliRunner().invoke(canary, ["xyzzy"])
 
     assert (near.exit_code, far.exit_code) == (2, 2)
     assert "No such command 'chekc'; did you mean 'check'?" in near.output
+    assert "did you mean 'state' or 'start'?" in two.output
     assert "No such command 'xyzzy'." in far.output

@@ -167,13 +167,18 @@ _RESERVED = (
     "INSERT INTO `order` VALUES (1, 1, NOW(), NOW(), '::1', 5, 'EUR', 'USD', 'paid')",
     "INSERT INTO payments VALUES (1, 1, 'paid', NOW(), NOW()), (2, 1, 'unpaid', NOW(), NOW())",
     "CREATE VIEW nobody_may_show AS SELECT id FROM `order`",
+    "CREATE TABLE gone (id INT)",
+    "CREATE VIEW shows_nothing AS SELECT id FROM gone",
+    "DROP TABLE gone",
 )
 
 
 async def test_guessing_minds_reserved_names_and_rights(
     tmp_path: Path, servers: dict[str, MariaDb | Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A table called `order`, and a view that the reader may not be shown; whoever says no gets no file."""
+    """A table called `order`, a view that the reader may not be shown, and one of a table that is gone; whoever says no
+    gets no file.
+    """
     server = servers["mariadb"]
     assert isinstance(server, MariaDb)
     url = server.new_database()

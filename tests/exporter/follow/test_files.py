@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -60,6 +61,21 @@ def test_truncation_begins_anew(tmp_path: Path) -> None:
     assert _all(file) == [b"owt"]  # as long as before when it is looked at next
     path.write_text("three is much longer than one\n")
     assert _all(LogFile(path, place)) == [b"three is much longer than one"]
+
+
+def test_what_was_copied_before_a_truncation_is_read_in_the_copy(tmp_path: Path) -> None:
+    """Rotation by `copytruncate` loses nothing that was written before it, whether it was followed then or not."""
+    path, older, copy = tmp_path / "access.log", tmp_path / "access.log.2", tmp_path / "access.log.1"
+    older.write_text("nought\n")
+    _append(path, "one\n")
+    file = LogFile(path, None)
+    _, place = file.read()
+    _append(path, "two\n")
+    shutil.copy(path, copy)
+    path.write_text("three\n")
+
+    assert _all(file) == _all(restarted := LogFile(path, place)) == [b"two", b"three"]
+    assert file.gaps == restarted.gaps == 0
 
 
 def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -146,6 +146,22 @@ async def test_a_restart_neither_loses_nor_doubles(tmp_path: Path) -> None:
     assert _value(follower, "canary_log_garbage_lines_total") == 1
 
 
+async def test_a_router_whose_clock_was_wrong_holds_nobody_where_they_were(tmp_path: Path) -> None:
+    """A line of next year is of now: its customer moves on with the next request, of a clock that was set right."""
+    policy, log = _policy(tmp_path, RequestLog(file="access.log")), tmp_path / "access.log"
+    async with Journal.open(policy) as journal:
+        await journal.append(started("r1", FakeClock().now(), stable="v1", canary="v2"))
+    async with _following(policy) as follower:
+        log.write_text(_line("ann", time.time() + 366 * 86400))
+        await eventually(lambda: _value(follower, "canary_log_lines_total") == 1, "a line")
+        with log.open("a") as file:
+            file.write(_line("ann", time.time() + 1, side="canary", server="127.0.0.1:2"))
+        await eventually(lambda: _value(follower, "canary_log_lines_total") == 2, "another")
+
+    assert _rows(tmp_path, "SELECT version FROM canary_assignments ORDER BY id") == [("v1",), ("v2",)]
+    assert _rows(tmp_path, "SELECT max(last_at) < strftime('%s', 'now') + 60 FROM canary_visits") == [(1,)]
+
+
 async def test_without_a_rollout_the_version_comes_later(tmp_path: Path) -> None:
     """Before the first rollout versions are unknown; when it begins, they are what it calls stable."""
     log = tmp_path / "access.log"

@@ -151,3 +151,19 @@ def test_a_customer_counts_once_in_each_phase() -> None:
     assert all(
         cohort - STARTS[phase] >= 10.0 for phase, cohort in zip(test.cohorts.phase, test.cohorts.start, strict=True)
     )
+
+
+@pytest.mark.parametrize("harm", [0.0, 0.1, 0.25])
+def test_a_study_that_asks_only_for_proofs_finds_the_same_ones(harm: float) -> None:
+    """It looks at a few of the draws first; what is proven, and when, is what all of them say."""
+    for seed in range(5):
+        rows, name = shop(seed, harm=harm), f"r{seed}"
+        whole, brief = (
+            JudgedRollout.of(POWERFUL, rollout(name), only_proofs=only_proofs) for only_proofs in (False, True)
+        )
+        asked, told = (looks(judged, rows, MOMENTS[-1:]) for judged in (whole, brief))
+
+        assert proofs(told) == proofs(asked)
+        assert {name: kpi.verdict for name, kpi in told.kpis.items()} == {
+            name: kpi.verdict for name, kpi in asked.kpis.items()
+        }

@@ -217,3 +217,25 @@ async def test_a_rollout_of_the_same_versions_sets_the_share(lite: ShopData, clo
         assert mismatch is not None
         assert mismatch.verdict is not Verdict.FAIL
     assert arms_found[1].evidence.kpis["conversion_rate"].canary_units > 1000
+
+
+async def test_harm_is_found_also_where_the_share_is_unknown(lite: ShopData, clock: FakeClock) -> None:
+    """A treatment that half of the customers meet, and not a tenth, has more orders than its weight lets expect.
+
+    As nobody knows its share, orders are held against the control's alone.
+    """
+    await shop_history(lite, clock, {"v1.0": (0.5, 0.3), "v2.0": (0.5, 0.15)})
+    arms = {"control": Variant(weight=90, version="v1.0"), "treatment": Variant(weight=10, version="v2.0")}
+    async with refresher_on(with_experiment(policy_for(lite.url), **arms), clock) as refresher:
+        trial = begun(refresher, clock, control=90, treatment=10)
+        other = {"stable": "v2.0", "canary": "v3.0", "traffic": [0.5, 1.0], "durations_seconds": [3600.0, 60.0]}
+        found: list[Verdict] = []
+        for rollout in (None, rollout_of([entry_of("r-2", Kind.STARTED, trial.started_at, "ann", "", other)])):
+            refresher.rollout = rollout
+            clock.advance(60)
+            await settle(refresher, clock)
+            (arm,) = refresher.snapshot.experiments
+            found.append(arm.evidence.kpis["conversion_rate"].verdict)
+
+    assert found == [Verdict.HOLD, Verdict.FAIL]
+    assert arm.evidence.mismatch is None

@@ -199,6 +199,14 @@ async def test_the_exporter_reads_through_a_pooler(
     assert pooled == [plain] * 4
 
 
+async def test_a_pool_that_allows_no_transactions_is_told_from_a_server_that_is_away(postgres: Postgres) -> None:
+    """PgBouncer's third mode, in which no settings of ours would hold: what to use instead is said."""
+    direct = postgres.new_database()
+    async with PgBouncer(postgres, "statement") as pooler, session_at(pooler.url(direct)) as session:
+        with pytest.raises(DatabaseUnavailableError, match="pool_mode = transaction or session"):
+            await session.rows(sa.text("SELECT 1"))
+
+
 async def test_nothing_is_left_behind_in_a_poolers_connections(postgres: Postgres) -> None:
     """Behind a pooler too we cannot write and are ended in time; the shop that comes next has its own settings."""
     direct = postgres.new_database()

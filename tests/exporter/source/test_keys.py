@@ -1,12 +1,15 @@
-"""Keys that the shop writes in one type here and in another there, on a database that compares no two types."""
+"""Keys that the shop writes in one type here and in another there, also on a database that compares no two types."""
 
 from datetime import timedelta
 
 import asyncpg
+import sqlalchemy as sa
 
 from canary.policy.database.section import Assignments, Event
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle, with_events
+from tests.support.databases.mariadb import MariaDb
+from tests.support.databases.shopdata import ShopData
 
 _SHOP = """
 CREATE TABLE visits (id uuid PRIMARY KEY, version text, customer bigint, at timestamptz);
@@ -70,3 +73,35 @@ async def test_an_assignment_may_write_the_customer_as_a_text(postgres_url: str,
         await settle(refresher, clock)
 
         assert published(refresher)["shop_visits_total"] == {("one",): 1, ("two",): 1}
+
+
+async def test_mariadb_compares_keys_of_any_two_types_by_itself(mariadb: MariaDb, clock: FakeClock) -> None:
+    """A text that names a number finds it, of a parent and of an assignment, without a word of ours."""
+    data = ShopData(mariadb.new_database())
+    at = f"'{clock.now() - timedelta(minutes=5):%Y-%m-%d %H:%M:%S}'"
+    for statement in (
+        "CREATE TABLE visits (id INT PRIMARY KEY, customer INT, at DATETIME)",
+        "CREATE TABLE orders (id INT PRIMARY KEY, visit VARCHAR(20), at DATETIME)",
+        "CREATE TABLE served (who VARCHAR(20), since DATETIME, version VARCHAR(9))",
+        f"INSERT INTO visits VALUES (1, 1, {at}), (2, 2, {at})",
+        f"INSERT INTO orders VALUES (11, '1', {at}), (12, '2', {at}), (13, NULL, {at})",
+        f"INSERT INTO served VALUES ('1', {at}, 'one'), ('2', {at}, 'two')",
+    ):
+        await data.run(sa.text(statement.replace(":", r"\:")))
+    await data.close()
+    policy = with_events(
+        policy_for(data.url),
+        events={
+            "visits": Event(table="visits", time="at", version=None, unit="customer"),
+            "orders": Event(table="orders", time="at", version=None, parent={"visits": "visit"}),
+        },
+        assignments=Assignments(table="served", unit="who", time="since"),
+    )
+
+    async with refresher_on(policy, clock) as refresher:
+        await settle(refresher, clock)
+
+        assert published(refresher) == {
+            "shop_visits_total": {("one",): 1, ("two",): 1},
+            "shop_orders_total": {("one",): 1, ("two",): 1, ("unknown",): 1},
+        }

@@ -20,8 +20,10 @@ from canary.routers.base import Split
 from canary.routers.tag import TAGS
 from exporter.source.routed import RoutedVersions, Served
 from exporter.source.timedkeys import split_key
+from exporter.source.transitions import offset_at
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle
+from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData
 from tests.support.receiving.entries import entry, started
 
@@ -128,12 +130,8 @@ def test_a_slot_has_the_role_of_its_time(clock: FakeClock) -> None:
     }
 
 
-async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: FakeClock) -> None:
-    """Rows of hours before, of the rollout and of now, with orders that name their customer through their visit.
-
-    What is paid hours later, when everybody is on stable, counts for the version that took the order.
-    """
-    began = clock.now() - timedelta(hours=5)
+async def _trade(data: ShopData, began: datetime, now: datetime) -> dict[str, int]:
+    """Rows of before a rollout, of it and of after it, which are paid *now*: how many are each version's."""
     router, expected = routers_of(_policy())[0], {"v1.0": 0, "v2.0": 0}
     visits, orders, payments = [], [], []
     for number in range(1, 601):
@@ -144,21 +142,60 @@ async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: F
         expected["v2.0" if chosen else "v1.0"] += 1
         visits.append({"id": number, "created_at": at})
         orders.append({"id": number, "visit_id": number, "created_at": at, "total": 2, "currency": "EUR"})
-        payments.append({"order_id": number, "status": "failed", "created_at": at, "settled_at": clock.now()})
-    await lite.insert_many(VISITS, visits)
-    await lite.insert_many(ORDERS, orders)
-    await lite.insert_many(PAYMENTS, payments)
+        payments.append({"order_id": number, "status": "failed", "created_at": at, "settled_at": now})
+    await data.insert_many(VISITS, visits)
+    await data.insert_many(ORDERS, orders)
+    await data.insert_many(PAYMENTS, payments)
+    assert expected["v2.0"] > 30
+    return expected
 
-    async with refresher_on(_policy(lite.url), clock) as refresher:
+
+async def _counted(policy: Policy, clock: FakeClock, began: datetime) -> dict[str, dict[tuple[str, ...], float]]:
+    async with refresher_on(policy, clock) as refresher:
         assert refresher.routed is not None
         refresher.routed.know([_rollout(began)])
         await settle(refresher, clock, 40)
-        found = published(refresher)
+        return published(refresher)
+
+
+async def test_counters_are_those_of_the_routers_choice(lite: ShopData, clock: FakeClock) -> None:
+    """Rows of hours before, of the rollout and of now, with orders that name their customer through their visit.
+
+    What is paid hours later, when everybody is on stable, counts for the version that took the order.
+    """
+    began = clock.now() - timedelta(hours=5)
+    expected = await _trade(lite, began, clock.now())
+
+    found = await _counted(_policy(lite.url), clock, began)
 
     assert found["shop_visits_total"] == {(version,): float(rows) for version, rows in expected.items()}
     assert found["shop_orders_total"] == found["shop_visits_total"]
     assert found["shop_payments_total"] == {(version, "failed"): float(rows) for version, rows in expected.items()}
-    assert expected["v2.0"] > 30
+
+
+async def test_a_visit_in_moments_tells_the_version_of_orders_in_the_shops_own_time(
+    mariadb: MariaDb, clock: FakeClock
+) -> None:
+    """MariaDB's TIMESTAMP in visits, what a clock in New York shows in all else: the numbers are those of UTC."""
+    data = ShopData(mariadb.new_database())
+    await data.create()
+    began = clock.now() - timedelta(hours=5)
+    expected = await _trade(data, began, clock.now())
+    hours = offset_at("America/New_York", int(clock.now().timestamp())) // 3600
+    await data.store_in_local_time("America/New_York", hours)
+    await data.close()
+    mariadb.execute(
+        f"USE {data.url.rpartition('/')[2]}; SET time_zone = '+00:00';"
+        f" UPDATE visits SET created_at = created_at - INTERVAL {hours} HOUR;"
+        " ALTER TABLE visits MODIFY created_at TIMESTAMP(6) NULL"
+    )
+    given = _policy(data.url)
+
+    found = await _counted(replace(given, database=replace(given.database, timezone="America/New_York")), clock, began)
+
+    assert found["shop_visits_total"] == {(version,): float(rows) for version, rows in expected.items()}
+    assert found["shop_orders_total"] == found["shop_visits_total"]
+    assert found["shop_payments_total"] == {(version, "failed"): float(rows) for version, rows in expected.items()}
 
 
 @pytest.mark.parametrize("name", ["one\ntwo", "\n", "nan\nx", "1e999\nx"])

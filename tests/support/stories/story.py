@@ -240,7 +240,7 @@ class Story(Series):
             (names.DRIFT_CHANGE, -0.01),
             (names.DRIFT_CHANGE_LOWER, -0.04),
             (names.DRIFT_CHANGE_UPPER, 0.02),
-            (names.DRIFT_BUDGET, 0.05),
+            (names.DRIFT_BUDGET, -0.05),
         ):
             self.own(name, {names.KPI: "conversion_rate"}, value)
 

@@ -38,6 +38,8 @@ from canary.web.strangers.connection import network
 
 Submit = Callable[[Request], Awaitable[Entry]]
 
+_UNSENT = "Your session is over: nothing has been done yet. Sign in, then send it again."
+
 
 class Told(Protocol):
     """Where journal entries are heard."""
@@ -151,7 +153,8 @@ class Page:
 
     async def ask_token(self, call: Call) -> web.Response:
         """The form that asks for the operator's token."""
-        return _page(forms.sign_in(self._after(call.query.after)))
+        fault = _UNSENT if call.query.unsent else ""
+        return _page(forms.sign_in(self._after(call.query.after), fault))
 
     async def sign_in(self, call: Call) -> web.StreamResponse:
         """Open a session for an operator's token."""

@@ -68,6 +68,12 @@ function receive(event) {
   if (state) document.title = document.title.replace(/^[^—]*/, `${state.textContent} `);
 }
 
+// Closed is a stream that was answered by something else: by a receiver that serves this page no more, or by a proxy.
+function lost() {
+  const gone = stream.readyState === EventSource.CLOSED;
+  show(gone ? "Not live: this page is not served any more, or not yet again" : "Not live: the receiver does not answer", false);
+}
+
 function listen() {
   if (stream) stream.close();
   waiting = Date.now();
@@ -79,7 +85,7 @@ function listen() {
     show(JSON.parse(event.data), false);
   });
   stream.addEventListener("open", hear);
-  stream.addEventListener("error", () => show("Not live: the receiver does not answer", false));
+  stream.addEventListener("error", lost);
 }
 
 listen();

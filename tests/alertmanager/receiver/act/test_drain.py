@@ -2,9 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from alertmanager.receiver.act.drain import Drain
+from alertmanager.receiver.act.effects import Effects
+from canary.errors import RouterError
 from canary.policy.release import Process
 from canary.process.manager import ProcessState
 from canary.rollout.state import State
@@ -93,3 +97,73 @@ async def test_a_router_that_cannot_be_asked_does_not_shorten_it(world: World) -
 
     assert world.process.done == ["stop", "stopped"]
     assert world.clock.monotonic() - decided_at == pytest.approx(MOST_SECONDS)
+
+
+class Routers:
+    """What routers say that is left, look by look; the last look's answer stays."""
+
+    def __init__(self, **looks: list[int | RouterError | None]) -> None:
+        self.asked: list[tuple[str, float]] = []
+        self.router_names = tuple(looks)
+        self._looks = looks
+
+    async def sessions(self, name: str, seconds: float) -> int | None:
+        """The next answer."""
+        self.asked.append((name, seconds))
+        looks = self._looks[name]
+        found = looks.pop(0) if len(looks) > 1 else looks[0]
+        if isinstance(found, RouterError):
+            raise found
+        return found
+
+
+async def waited(routers: Routers, ago: float = 0) -> float:
+    """How long is waited for what was let go of so many seconds ago."""
+    clock = FakeClock()
+    began = clock.monotonic()
+    await Drain(cast("Effects", routers), clock, MOST_SECONDS).wait("v2.0-1", began - ago)
+    return clock.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("looks", "seconds"),
+    [
+        ({"edge": [0]}, 0.25),
+        ({"edge": [1, 0]}, 0.5),
+        ({"edge": [0, 1, 0]}, 0.75),
+        ({"edge": [0], "inner": [3, 2, 0]}, 0.75),
+        ({"edge": [0], "inner": [1]}, MOST_SECONDS),
+        ({"edge": [0], "inner": [None]}, MOST_SECONDS),
+        ({"edge": [0], "inner": [RouterError("away")]}, MOST_SECONDS),
+        ({"edge": [1, None]}, MOST_SECONDS),
+        ({}, MOST_SECONDS),
+    ],
+)
+async def test_all_routers_must_say_twice_that_nothing_is_left(
+    looks: dict[str, list[int | RouterError | None]], seconds: float
+) -> None:
+    """One that has something left, cannot tell or is away keeps the process; without any nobody can tell."""
+    routers = Routers(**looks)
+    assert await waited(routers) == seconds
+    assert set(routers.asked) == {(name, MOST_SECONDS) for name in looks}
+
+
+@pytest.mark.parametrize(("ago", "seconds"), [(100, MOST_SECONDS - 100), (-100, MOST_SECONDS), (MOST_SECONDS, 0)])
+async def test_the_time_counts_from_when_the_last_router_let_go(ago: float, seconds: float) -> None:
+    """What has passed since has passed; a moment that is still to come does not make it longer."""
+    for left in (1, None):
+        assert await waited(Routers(edge=[left]), ago) == seconds
+
+
+async def test_what_is_cut_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Whose canary it was, and how many sessions; nothing is said where nothing was left, or nobody knew."""
+    await waited(Routers(edge=[2], inner=[1]))
+    (record,) = caplog.records
+    assert record.getMessage() == "the time for what is left is over"
+    assert vars(record)["canary_fields"] == {"rollout": "v2.0-1", "sessions": 3}
+
+    caplog.clear()
+    await waited(Routers(edge=[0]))
+    await waited(Routers(edge=[None]))
+    await waited(Routers(edge=[1]), MOST_SECONDS)
+    assert caplog.records == []

@@ -88,7 +88,8 @@ async def test_a_weight_moved_by_hand_becomes_a_hold(leader: Acting, world: Worl
     assert leader.rollout.weight == 0.01
     assert not leader.rollout.lifts
     assert leader.controller.follows(Split(leader.rollout.id, 0.01))
-    assert "lowered from 5% to 1% by hand" in leader.rollout.reason
+    assert leader.rollout.reason == "router edge was lowered from 5% to 1% by hand; only a person raises it again"
+    assert leader.rollout.actor == "receiver"
 
     await leader.propose(Resume(actor="ann"))
     await leader.controller.step()
@@ -183,6 +184,10 @@ async def test_a_restarted_router_is_restored_and_told(leader: Acting, world: Wo
     assert leader.rollout.state is State.PHASE
     told = [entry for entry in await leader.store.entries() if isinstance(entry, Recorded)]
     assert [entry.occasion for entry in told] == ["router"]
+    assert told[0].reason.startswith("router edge had lost its weight (")
+    assert told[0].reason.endswith("); it has 5% again")
+    assert told[0].key.startswith(f"router:edge:{leader.rollout.decision}:")
+    assert len(told[0].key) <= 120
 
 
 async def test_higher_than_wanted_is_lowered_at_once(leader: Acting, world: World) -> None:

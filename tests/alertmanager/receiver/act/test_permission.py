@@ -130,3 +130,50 @@ async def test_a_rollout_that_nobody_knows_is_not_acted_for(leader: Acting) -> N
     """An id that the journal does not have is refused."""
     with pytest.raises(RefusedError, match="has moved on"):
         await leader.permission.run("other", Step.LOG, Action())
+
+
+async def test_refusals_say_what_was_not_done_and_who_does_it(leader: Acting, world: World) -> None:
+    """Which step of which rollout; and where to look, where that helps."""
+    place = f"step log of rollout {leader.rollout.id}"
+    with pytest.raises(RefusedError) as moved:
+        await leader.permission.run(leader.rollout.id, Step.LOG, Action(), still=lambda _: False)
+    assert str(moved.value) == f"{place}: the rollout has moved on"
+
+    leader.lead.leading = False
+    with pytest.raises(RefusedError) as standby:
+        await leader.permission.run(leader.rollout.id, Step.LOG, Action())
+    leads = "the one that leads does it, see `leading` in `canary status`"
+    assert str(standby.value) == f"{place}: this receiver does not lead; {leads}"
+
+    leader.lead.leading = True
+    async with world.engine.begin() as connection:
+        await connection.execute(JOURNAL.delete())
+    with pytest.raises(JournalError) as another:
+        await leader.permission.run(leader.rollout.id, Step.LOG, Action())
+    assert str(another.value).startswith(f"{place}: ")
+    assert str(another.value).endswith("; see `canary status`; `canary adopt` ends this")
+
+
+async def test_whoever_has_little_time_waits_for_the_journal_no_longer(leader: Acting) -> None:
+    """How long is the caller's to say; who says nothing waits."""
+    waited: list[float | None] = []
+
+    async def refresh(*, within_seconds: float | None = None) -> None:
+        waited.append(within_seconds)
+
+    leader.store.refresh = refresh  # type: ignore[method-assign]
+    await leader.permission.ask("effect", lambda: None, within_seconds=0.5)
+    await leader.permission.run(leader.rollout.id, Step.LOG, Action())
+    assert waited == [0.5, None]
+
+
+async def test_whether_it_leads_is_told_as_it_was_last_known(leader: Acting) -> None:
+    """For pages, without a question; whoever looks for the leader alone asks."""
+    asked: list[str] = []
+    leader.lead.asked = lambda: asked.append("")
+    assert leader.permission.leading
+    leader.lead.leading = False
+    assert not leader.permission.leading
+    assert asked == []
+    assert not await leader.permission.leads()
+    assert asked == [""]

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from canary.errors import JournalError
+from canary.errors import CanaryError, JournalError, RefusedError
 from canary.policy.release import Process
 from canary.process.manager import ProcessState
+from canary.rollout.commands.commands import Hold, Resume
 from canary.rollout.entries import RolledBack
 from canary.rollout.kinds import Step
 from canary.rollout.state import State
@@ -255,3 +257,71 @@ async def test_two_services_share_nothing(tmp_path: Path) -> None:
         assert second.rollout.state is State.PHASE
         assert len(log_of(one)) == 2
         assert log_of(two) == []
+
+
+def measured(receiver: Acting) -> tuple[datetime | None, float | None]:
+    """Since when routers do not follow, and for how long."""
+    return receiver.reconciler.converging_since, receiver.reconciler.converging_seconds
+
+
+async def test_how_long_routers_do_not_follow_is_measured_from_the_decision(leader: Acting, world: World) -> None:
+    """Until all of them do; a hold, which moves nobody, is nothing to follow."""
+    reconciler = leader.reconciler
+    assert (reconciler.settled, measured(leader)) == (True, (None, None))
+    await leader.propose(Hold(actor="ann"))
+    await leader.propose(Resume(actor="ann"))
+    assert measured(leader) == (None, None)
+
+    world.router.away = True
+    decided = await leader.advance()
+    world.clock.advance(7)
+    await leader.controller.step()
+    assert (reconciler.settled, measured(leader)) == (False, (decided.at, 7))
+
+    world.router.away = False
+    await leader.controller.step()
+    assert (reconciler.settled, measured(leader), reconciler.weight_ratio) == (True, (None, None), 0.5)
+
+
+async def test_a_receiver_that_begins_does_not_know_that_routers_follow(world: World) -> None:
+    """Nothing has been read back: there is no weight to show, and the time counts from its beginning."""
+    began = world.clock.now()
+    reconciler = world.receiver().reconciler
+    assert (reconciler.weight_ratio, reconciler.converging_since) == (None, began)
+    world.clock.advance(3)
+    assert reconciler.converging_seconds == 3
+
+
+async def test_a_router_that_somebody_changes_does_not_follow_any_more(leader: Acting, world: World) -> None:
+    """It counts from when that was found, and not as the time that a decision took."""
+    world.router.away = True
+    world.clock.advance(5)
+    await leader.controller.step()
+
+    assert leader.reconciler.converging_since == world.clock.now()
+    assert leader.reconciler.converging_seconds == 0
+
+
+async def test_what_is_driven_has_a_worker_of_its_own(leader: Acting) -> None:
+    """No step waits for one that protects customers less."""
+    assert set(leader.reconciler.workers()) == {"router edge", "traffic", "deploy", "process", "log", "journal"}
+
+
+async def test_a_step_that_goes_on_failing_is_logged_once(leader: Acting, caplog: pytest.LogCaptureFixture) -> None:
+    """With its name and why; again when the reason is another one, and not for a rollout that has moved on."""
+    faults: list[CanaryError] = [JournalError("away"), JournalError("away"), JournalError("full")]
+
+    async def step() -> None:
+        raise faults.pop(0)
+
+    assert [await leader.reconciler.attempt("log", step) for _ in range(3)] == [False] * 3
+    told = [(record.levelname, record.getMessage(), vars(record)["canary_fields"]) for record in caplog.records]
+    assert [(level, text, fields["step"], str(fields["error"])) for level, text, fields in told] == [
+        ("ERROR", "step failed and is repeated", "log", "away"),
+        ("ERROR", "step failed and is repeated", "log", "full"),
+    ]
+    assert leader.reconciler.errors == {"log": "full"}
+
+    faults.append(RefusedError("moved on"))
+    assert await leader.reconciler.attempt("log", step)
+    assert leader.reconciler.errors == {}

@@ -1,15 +1,17 @@
 """What time leads to: the heartbeat stays away, a phase lasts too long, the watch after a promotion ends."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Rollback, Watchdog
+from canary.rollout.commands.commands import Command
 from canary.rollout.commands.finishing import CompleteFinish, Finish, FinishStep
 from canary.rollout.commands.seen import Seen
-from canary.rollout.entries import Held, Recorded, Resumed, RollbackDecided
+from canary.rollout.entries import Entry, Held, Recorded, Resumed, RollbackDecided
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.clock import FakeClock
@@ -297,7 +299,7 @@ async def test_every_watch_is_closed_though_an_earlier_one_is() -> None:
         await deciding.order("start", canary="v3.0", stable="v2.0", force=True)
         second = deciding.rollout.id
         await deciding.order("promote")
-        for name in ("CanaryPaymentSuccessLow", "CanaryHighErrorRate"):
+        for name in ("Shop:PaymentSuccessLow", "CanaryHighErrorRate"):
             await deciding.hear(name, "rollback")
         await deciding.passes(3600)
         assert "watch_closed" not in deciding.rollout.recorded
@@ -306,7 +308,7 @@ async def test_every_watch_is_closed_though_an_earlier_one_is() -> None:
 
         told = [entry for entry in await deciding.entries() if isinstance(entry, Recorded)]
         closed = [(one.rollout, one.reason, one.occasion) for one in told if one.key == "watch_closed"]
-        broken = "limits broken: CanaryHighErrorRate, CanaryPaymentSuccessLow"
+        broken = "limits broken: CanaryHighErrorRate, Shop:PaymentSuccessLow"
         assert closed == [(first, "no limit was broken", "watched"), (second, broken, "watched")]
 
 
@@ -389,10 +391,68 @@ async def test_the_clock_is_looked_at_once_a_second() -> None:
     async with Deciding.about(BLIND) as deciding:
         looking = asyncio.ensure_future(deciding.deadlines.run())
         began = deciding.clock.monotonic()
-        for _ in range(20_000):
+        for _ in range(3000):
             await asyncio.sleep(0)
             if deciding.state() is not State.PHASE:
                 break
         looking.cancel()
 
         assert (deciding.state(), deciding.clock.monotonic() - began) == (State.HOLDING, 181)
+
+
+async def test_whatever_time_decides_is_about_the_rollout_that_was_looked_at() -> None:
+    """Another one that has begun meanwhile is not held or rolled back for the time that this one took."""
+    policy = Policy(service="shop", phases=LONG, rollback=Rollback(countdown=60), receiver=BLIND.receiver)
+    proposed: list[tuple[str, bool]] = []
+    async with Deciding.about(policy) as deciding:
+        propose = deciding.store.propose
+
+        async def recorded(seen: Seen | None, command: Command, *, request: str = "") -> Entry:
+            proposed.append((type(command).__name__, seen == Seen.of(deciding.rollout)))
+            return await propose(seen, command, request=request)
+
+        deciding.store.propose = recorded  # type: ignore[method-assign]
+        await deciding.passes(121)
+        await deciding.order("resume")
+        await deciding.hear("CanaryHighErrorRate", "rollback")
+        deciding.beat()
+        await deciding.passes(61)
+        assert proposed[0] == ("Hold", True)
+        assert proposed[-1] == ("RollBack", True)
+    proposed.clear()
+    async with Deciding.about(BLIND) as deciding:
+        propose = deciding.store.propose
+        deciding.store.propose = recorded  # type: ignore[method-assign]
+        for _ in range(2):
+            await deciding.passes(500)
+    assert proposed == [("Hold", True), ("RollBack", True)]
+
+
+async def test_a_silence_that_ends_a_rollout_that_is_being_promoted_comes_too_late() -> None:
+    """Nobody has asked for that rollback, and the person who promotes has decided."""
+    async with Deciding.about(BLIND) as deciding:
+        await deciding.passes(181)
+        deciding.clock.advance(600)
+        promoting = asyncio.ensure_future(deciding.order("promote", force=True))
+        await asyncio.sleep(0)
+        await deciding.deadlines.step()
+
+        assert (await promoting).kind is Kind.PROMOTED
+        assert deciding.state() is State.PROMOTED
+
+
+async def test_a_rollout_keeps_what_it_began_with_when_the_file_changes() -> None:
+    """A dry run stays one, and a watch as long as it was promised; the next rollout has the new ones."""
+    policy = Policy(service="shop", phases=LONG, rollback=Rollback(dry_run=True, watch=3600), receiver=BLIND.receiver)
+    async with Deciding.about(policy) as deciding:
+        first = deciding.rollout.id
+        deciding.plans.file = replace(policy, rollback=Rollback(watch=60))
+        await deciding.passes(200)
+        assert {"dry_hold:watchdog", "dry_hold:max_duration"} <= deciding.rollout.recorded
+        deciding.beat()
+        await deciding.order("promote")
+        await deciding.order("start", canary="v3.0", stable="v2.0", force=True)
+        await deciding.order("promote")
+        await deciding.passes(61)
+        assert "watch_closed" in deciding.rollout.recorded
+        assert "watch_closed" not in deciding.store.rollouts[first].recorded

@@ -95,7 +95,7 @@ async def test_a_server_without_tls_gets_no_entry(postgres: Postgres) -> None:
 
 @pytest.mark.parametrize("name", ["state #1.db", "what?.db", "100%25.db", "größe.db"])
 async def test_the_journals_file_may_have_any_name(tmp_path: Path, name: str) -> None:
-    """The path is taken to the letter, and no other file appears."""
+    """The path is taken as it is written, and no other file appears."""
     assert await step(policy_at(f"sqlite:///{name}", tmp_path), 1) == 0
 
     assert (tmp_path / name).exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from canary.errors import RefusedError
+from canary.errors import RefusedError, RemoteError
 from canary.names import API_PREFIX
 from tests.support.documents.commands import asked, run
 from tests.support.receiving.receiver import Setting
@@ -91,6 +91,18 @@ async def test_a_rollout_in_progress_is_said_before_anything_is_looked_at(settin
 
     with pytest.raises(RefusedError, match=r"cannot start another rollout: rollout v2\.0-\S+ is in progress \(phase\)"):
         await run(setting, "start", "--canary", "v3.0", "--stable", "v1.0")
+
+
+async def test_a_rollback_without_a_receiver_says_how_to_go_on_by_hand(tmp_path: Path) -> None:
+    """Whoever types it has a bad canary in front of customers; another command's error names no such way."""
+    away = Setting(tmp_path)
+    by_hand = r"docs/troubleshooting.md, \*Take traffic off the canary by hand\*"
+
+    with pytest.raises(RemoteError, match=by_hand):
+        await run(away, "rollback", "--reason", "harm")
+    with pytest.raises(RemoteError) as error:
+        await run(away, "hold")
+    assert "by hand" not in str(error.value)
 
 
 async def test_two_who_advance_at_once_go_one_phase(setting: Setting) -> None:

@@ -98,6 +98,16 @@ async def test_each_end_has_its_outcome(answers: tuple[Answer, ...], outcome: Ou
     assert said in result.text
 
 
+async def test_a_receiver_that_is_away_is_said_once() -> None:
+    """Whoever watches the pipeline sees at once why nothing happens, and does not see it every second."""
+    said: list[str] = []
+    away = RemoteError("away")
+
+    await wait(away, away, status("phase"), away, status("promoted"), say=said.append)
+
+    assert [line for line in said if "away" in line] == ["away; asking again for 2m"] * 2
+
+
 @pytest.mark.parametrize(
     ("history", "wanted", "outcome"),
     [

@@ -93,6 +93,11 @@ def test_a_number_and_its_digits_are_one_key(key: int) -> None:
     assert id_number(key) != NO_ID
 
 
+def test_an_empty_text_names_nothing() -> None:
+    """A shop that writes no customer as an empty text, or as spaces, has no customer of that name."""
+    assert {id_number(key) for key in ("", " ", "\t", b"", b"  ", None)} == {NO_ID}
+
+
 def test_keys_that_only_look_alike_stay_apart() -> None:
     """A zero in front, a fraction or a letter makes another key."""
     keys = ["7", "007", "7.5", 7.25, "seven", "7a", True, None]

@@ -54,7 +54,8 @@ async def sign_in(tab: Tab, setting: Setting, then: str) -> None:
     await tab.press("Tab")
     await tab.type(OPERATOR_TOKEN)
     await tab.press("Enter")
-    await tab.until(f"location.pathname == '{then}'")
+    # The address is the new page's before its elements are there.
+    await tab.until(f"location.pathname == '{then}' && document.readyState == 'complete'")
 
 
 async def test_an_order_is_given_with_the_keyboard_and_seen_live(setting: Setting, tab: Tab, haproxy: HAProxy) -> None:
@@ -210,6 +211,14 @@ async def test_a_silent_receiver_is_said_too(tab: Tab) -> None:
         speaks.set()
         await tab.until("document.getElementById('connection').textContent == 'Live'")
         over.set()
+
+
+async def test_a_page_that_is_served_no_more_says_so(tab: Tab) -> None:
+    """As when its service was taken away: the receiver does answer, and whoever reads must not look for it."""
+    page = pageview.routes(lambda: home(pageview.view(), pageview.checks(), None))
+    async with served(*(route for route in page if route.path != "/page/live")) as at:
+        await tab.open(f"http://{at}/")
+        await tab.until("document.getElementById('connection').textContent.startsWith('Not live: this page is not')")
 
 
 async def test_axe_finds_nothing_to_complain_about(tab: Tab) -> None:

@@ -272,6 +272,24 @@ async def test_a_release_is_finished_and_taken_back_from_the_page(setting: Setti
     assert now["rollout"]["state"] == "promoted"
 
 
+async def test_a_form_that_is_sent_after_the_session_has_done_nothing_and_says_so(setting: Setting) -> None:
+    """Whoever rolls back must not believe that it is done; the way goes on to the same form."""
+    async with browsing(setting) as http:
+        await sign_in(http, setting)
+        _, page = await get(http, f"{setting.url}/page/rollback")
+        http.cookie_jar.clear()
+        form = {**fields(page), "reason": "harm"}
+        async with http.post(f"{setting.url}/page/rollback", data=form) as answer:
+            asked = await answer.text()
+        _, anew = await get(http, f"{setting.url}/page/rollback")
+        state = (await status(setting))["rollout"]["state"]
+
+    assert "Your session is over: nothing has been done yet." in asked
+    assert fields(asked)["after"] == "/page/rollback"
+    assert "session is over" not in anew
+    assert state == "phase"
+
+
 async def test_a_token_that_is_taken_away_ends_its_sessions(setting: Setting) -> None:
     """After the operator's token was replaced and read again, whoever signed in with the old one signs in anew."""
     async with receiving(setting) as receiver, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
