@@ -64,17 +64,24 @@ PAYLOADS: Final = (
 )
 
 
-def _texts(value: Any, put: Callable[[Any], Any]) -> Iterator[tuple[str, Callable[[str], Any]]]:
-    """Every text of a section, keys of servers too, with what gives the section with another one in its place."""
+def _texts(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Every text of a section, with its place."""
     if isinstance(value, str):
-        yield value, put
-    elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            yield from _texts(inner, lambda new, at=at, value=value: put([*value[:at], new, *value[at + 1 :]]))
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
+        yield value, place
+    elif isinstance(value, list | Mapping):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             if key != "kind":
-                yield from _texts(inner, lambda new, key=key, value=value: put({**value, key: new}))
+                yield from _texts(inner, (*place, key))
+
+
+def _put(section: Any, place: tuple[Any, ...], text: str) -> Any:
+    """The section with another text there."""
+    if not place:
+        return text
+    key, *rest = place
+    changed = dict(section) if isinstance(section, Mapping) else list(section)
+    changed[key] = _put(section[key], tuple(rest), text)
+    return changed
 
 
 @functools.cache
@@ -120,10 +127,10 @@ def test_no_value_of_a_router_ends_its_word(kind: str, words: Callable[[str, Pat
     assert plain is not None
     expected = words(plain, tmp_path)
     accepted = 0
-    for text, put in _texts(section, lambda new: new):
+    for text, place in _texts(section):
         for payload in PAYLOADS:
             for value in (text + payload, payload + text):
-                made = _generated(put(value))
+                made = _generated(_put(section, place, value))
                 if made is not None and value not in plain:
                     accepted += 1
                     assert words(made, tmp_path) == expected, value
