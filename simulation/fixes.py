@@ -74,8 +74,8 @@ FIXES = (
     Revert(
         "what another machine has measured is counted twice",
         f"{_DECIDE}/promotion/phasetimer.py",
-        "if seen != (rollout.id, rollout.phase, rollout.timer):",
-        "if seen[:2] != (rollout.id, rollout.phase):",
+        "(sight.rollout, sight.phase, sight.timer) != (rollout.id, rollout.phase, rollout.timer)",
+        "(sight.rollout, sight.phase) != (rollout.id, rollout.phase)",
     ),
     Revert(
         "silence is measured by the wall clock",

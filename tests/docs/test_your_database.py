@@ -79,7 +79,7 @@ async def test_the_user_for_mariadb_may_only_read(tmp_path: Path) -> None:
         await _reads_only(tmp_path, url, allow)
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(7))
 def test_fragments_fit_into_a_policy(tmp_path: Path, number: int) -> None:
     """Each piece of a policy that the page shows is taken below a service's name."""
     fragments = [block.text for block in _BLOCKS if (block.language, block.name) == ("yaml", "")]
@@ -87,4 +87,4 @@ def test_fragments_fit_into_a_policy(tmp_path: Path, number: int) -> None:
     path.write_text(f"service: shop\n{fragments[number]}", encoding="utf-8")
 
     assert load_policy(path).service == "shop"
-    assert len(fragments) == 6
+    assert len(fragments) == 7

@@ -40,6 +40,7 @@ _POLICY = hasty(
         database=dataclasses.replace(
             _STRATEGY.database,
             replica=golden.policy("custom").database.replica,
+            primary=golden.policy("custom").database.primary,
             log=golden.policy("custom").database.log,
         ),
         signals=dataclasses.replace(

@@ -45,7 +45,7 @@ class NewestRows:
 
     Attributes:
         stumbled: what could not be read of some row, so that each value was looked at; empty where nothing was.
-        most: how many rows were asked for.
+        complete: whether these are all rows there are within the bounds, and not only the newest of them.
     """
 
     name: str
@@ -55,12 +55,7 @@ class NewestRows:
     settled: Sequence[float | None]
     where: Where
     stumbled: str
-    most: int = NEWEST
-
-    @property
-    def complete(self) -> bool:
-        """Whether these are all rows there are within the bounds, and not only the newest of them."""
-        return len(self.rows) < self.most
+    complete: bool = True
 
     def at(self, key: str) -> str:
         """The line of one of the event's keys."""
@@ -88,7 +83,7 @@ async def newest_rows(
 
     Args:
         since: none from before this moment; None where any rows will do, however old.
-        until: none from after this moment; None where those ahead of *now* are wanted too.
+        until: none from this moment on; None where those ahead of *now* are wanted too.
         most: how many, at most.
 
     Raises:
@@ -100,15 +95,16 @@ async def newest_rows(
     entered = clock_zone.of(instants=stream.entered_instants)
     settled = clock_zone.of(instants=stream.instants)
     begin = now - _BACK_SECONDS if since is None else since - FARTHEST_ZONE_SECONDS
-    end = now + FARTHEST_ZONE_SECONDS if until is None else entered.ahead(until) + 1
+    end = now + FARTHEST_ZONE_SECONDS if until is None else math.ceil(entered.ahead(until))
     bounds = stream.dialect.parameters(int(begin), int(end), FARTHEST_OFFSET_SECONDS)
     rows, stumbled = await _rows(policy, session, stream, {**bounds, "count": most}, anyhow=since is None)
     dated = [(row, entered.moment(float(row[MOMENT]))) for row in rows]
     first, last = -math.inf if since is None else since, math.inf if until is None else until
-    dated = [(row, moment) for row, moment in dated if first <= moment <= last]
+    complete = len(rows) < most or any(moment < first for _, moment in dated)
+    dated = [(row, moment) for row, moment in dated if first <= moment < last]
     final = [None if row[SETTLED] is None else settled.moment(float(row[SETTLED])) for row, _ in dated]
     found, moments = [row for row, _ in dated], [moment for _, moment in dated]
-    return NewestRows(name, event, found, moments, final, where, stumbled, most)
+    return NewestRows(name, event, found, moments, final, where, stumbled, complete)
 
 
 async def _rows(

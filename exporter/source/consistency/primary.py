@@ -5,9 +5,10 @@ conflict left out, a replica that was once written to by hand. Verdicts then res
 else would show it.
 
 Both are written to while they are read, so that one look at each would find differences where there are none. The
-primary is read first; then, once the replica says that it has what was there at that moment, the replica. What differs
-is looked at once more in either, after `database.replica.max_lag`: a replica whose lag the database does not tell
-(logical replication tells none) has so long. What remains is told.
+primary is read first; then, once the replica says that it has what was there at that moment, the replica. All looks
+end with the same second: of a busy shop, the newest rows of a moment later would all be others. What differs is looked
+at once more in either, after `database.replica.max_lag`: a replica whose lag the database does not tell (logical
+replication tells none) has so long. What remains is told.
 
 A primary works for the shop's customers: it is asked seldom, for a bounded number of newest rows by their time, and
 again only where something differs.
@@ -136,12 +137,14 @@ async def _caught_up(replica: Session, clock: Clock, asked_at: float, patience: 
 
 
 async def _looks(policy: Policy, session: Session, now: float, most: int, events: Sequence[str]) -> dict[str, _Look]:
-    """The newest rows of events whose table is there; the schema watch tells of the others."""
-    found = {}
+    """The newest rows until now of events whose table is there; the schema watch tells of the others."""
+    found, second = {}, math.floor(now)
     for name in events:
         try:
             event = policy.database.events[name]
-            found[name] = _Look.at(await newest_rows(policy, session, name, event, _place, now, most=most))
+            found[name] = _Look.at(
+                await newest_rows(policy, session, name, event, _place, now, until=second, most=most)
+            )
         except DatabaseSchemaError:
             continue
     return found

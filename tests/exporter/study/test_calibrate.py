@@ -66,7 +66,7 @@ async def test_a_healthy_shop_is_found_healthy_and_large_harm_is_found(data: Sho
     kept = read(load_policy(path))
     assert kept is not None
     assert kept.is_of(load_policy(path))
-    assert json.loads(result.output) == json.loads((tmp_path / "calibration.json").read_text())
+    assert json.loads(result.stdout) == json.loads((tmp_path / "calibration.json").read_text())
     assert (kept.rollouts, kept.rolled_back) == (10, 0)
     payments = kept.kpis["payment_success_rate"]
     assert payments.failed == 0

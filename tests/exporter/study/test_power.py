@@ -157,7 +157,7 @@ async def test_rates_come_from_the_shops_own_last_days(lite: ShopData, tmp_path:
     output = await asyncio.to_thread(plan, policy(tmp_path), *options, "--format", "json")
     table = await asyncio.to_thread(plan, policy(tmp_path), *options, "--plot", str(tmp_path / "plan.png"))
 
-    found = {line["kpi"]: line["rates"] for line in map(json.loads, output.output.splitlines())}
+    found = {line["kpi"]: line["rates"] for line in map(json.loads, output.stdout.splitlines())}
     assert found["conversion_rate"]["per_minute"] == pytest.approx(visits / 120)
     assert found["conversion_rate"]["ratio"] == pytest.approx(orders / visits)
     assert found["cart_abandonment_rate"]["ratio"] == pytest.approx(1 - orders / carts)
