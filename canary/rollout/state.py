@@ -24,6 +24,7 @@ from canary.policy.routers.slots import Slot, other
 from canary.rollout.kinds import Step
 from canary.rollout.passport import Passport
 from canary.timing.clock import Clock
+from canary.units import format_ratio
 
 
 class State(StrEnum):
@@ -49,6 +50,12 @@ TERMINAL = frozenset({State.PROMOTED, State.FINISHED, State.ROLLED_BACK, State.F
 
 UNFINISHED = frozenset({State.PROMOTED, State.FINISHING})
 """States in which the new version has won, and the stable servers may still have the old one."""
+
+
+def counted_ratio(state: str, weight_ratio: float) -> str:
+    """A weight in words: of the canary; of its servers once both groups run the new version, as a release ends."""
+    where = "canary's servers" if state in (State.FINISHING, State.FINISHED) else "canary"
+    return f"{format_ratio(weight_ratio)} of the customers on the {where}"
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,10 @@ class Page:
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no report of this rollout")
         return web.Response(text=text, content_type="text/html", headers=REPORT_HEADERS)
 
+    async def unknown(self, _call: Call) -> web.Response:
+        """A page that there is not, as by an address that was typed or kept for too long."""
+        raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page")
+
     async def ask_errand(self, errand: Errand, call: Call) -> web.StreamResponse:
         """The form that asks for something that moves no traffic."""
         session = self.sessions.of(call.request)
@@ -240,7 +244,8 @@ def as_page(request: web.Request, status: int, error: CanaryError) -> web.Respon
     """A refusal as people read it."""
     _, inside, rest = request.path.partition("/page/")
     root = "../" * (rest.count("/") + 1) if inside else "./"
-    return _page(forms.message("Refused", f"{str(error)[:1].upper()}{str(error)[1:]}.", root), status)
+    title = "Not found" if status == HTTPStatus.NOT_FOUND else "Refused"
+    return _page(forms.message(title, f"{str(error)[:1].upper()}{str(error)[1:]}.", root), status)
 
 
 def _asset(name: str, kind: str) -> Callable[[Call], Awaitable[web.Response]]:

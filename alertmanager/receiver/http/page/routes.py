@@ -42,6 +42,7 @@ def page_table(page: Page) -> Table:
                 one.name, partial(page.ask_errand, one), partial(page.do_errand, one), bodies.ErrandForm
             )
         ),
+        _read(path="/page/{rest:.*}", handler=page.unknown),  # the last: what is before it has an answer of its own
     )
 
 

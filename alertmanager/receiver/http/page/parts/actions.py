@@ -40,8 +40,15 @@ def actions(view: View) -> Markup:
         note = tag("a", "Add a note", href="page/note", class_="button plain", aria_describedby="what-note")
         what = tag("span", "It stands in history and report, and decides nothing.", id="what-note", class_="quiet")
         links.append(tag("li", note, what))
-    none = None if verbs else tag("p", "No actions available in this state.", class_="quiet")
+    none = None if verbs else tag("p", "No actions available in this state.", _next(view.status), class_="quiet")
     return join(tag("h2", "Actions", id="actions-title"), none, tag("ul", *links, class_="actions") if links else None)
+
+
+def _next(status: answers.Status) -> Markup | None:
+    """How to go on once a release is over: what builds the next version also begins its rollout."""
+    if status["rollout"] is None or Verb.START not in status["accepts"]:
+        return None
+    return join(" The next release begins with ", tag("code", "canary start"), ".")
 
 
 def what_it_does(verb: Verb, rollout: answers.Rollout) -> str:

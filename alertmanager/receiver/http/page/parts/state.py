@@ -1,6 +1,6 @@
 """Where the rollout stands: the first thing that is read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from alertmanager.receiver import answers
 from alertmanager.receiver.http.page.parts.phases import phase_line
@@ -10,9 +10,21 @@ from alertmanager.receiver.http.page.view import View
 from canary.policy.plans import NORMAL
 from canary.policy.routers.slots import other
 from canary.report.markup import Markup, join, tag
+from canary.rollout.kinds import Step
+from canary.rollout.state import counted_ratio
 from canary.units import format_ratio
 
 Row = tuple[str, Markup | str]
+
+_DONE: Mapping[Step, str] = {
+    Step.TRAFFIC: "traffic moved",
+    Step.DEPLOY: "deployed to stable",
+    Step.PROCESS: "canary drained",
+    Step.NOTIFY: "team notified",
+    Step.LOG: "logged",
+    Step.REPORT: "report written",
+}
+"""What has been done about the last decision, in the order in which it is."""
 
 
 def state_of(view: View) -> str:
@@ -85,13 +97,13 @@ def _of_rollout(rollout: answers.Rollout) -> Iterator[Row]:
     if rollout["reason"] and rollout["state"] not in ("phase", "baking"):
         yield "Why", f"{rollout['reason']} ({rollout['actor']})"
     if rollout["steps"]:
-        yield "Done", ", ".join(rollout["steps"])
+        yield "Done", ", ".join(words for step, words in _DONE.items() if step in rollout["steps"])
     if finishing := rollout["finishing"]:
         step = f"{finishing['step']} of {len(finishing['steps'])} steps"
         yield "Back on stable", f"{format_ratio(1 - rollout['weight_ratio'])} of the customers, {step}"
     if slot := rollout["stable_slot"]:
         yield "Slots", f"{slot} is stable, {other(slot)} is the canary's"
-    yield "Wanted weight", f"{format_ratio(rollout['weight_ratio'])} of the customers on the canary"
+    yield "Wanted weight", counted_ratio(rollout["state"], rollout["weight_ratio"])
 
 
 def _around(status: answers.Status) -> Iterator[Row]:

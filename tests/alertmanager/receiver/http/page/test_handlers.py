@@ -247,7 +247,19 @@ async def test_the_page_offers_what_the_state_accepts(setting: Setting) -> None:
     assert offered == accepts == ["resume", "promote", "rollback"]
     assert code == 409
     assert "Advance does not fit" in refused
-    assert "No actions available in this state." in after
+    assert "No actions available in this state. The next release begins with <code>canary start</code>." in after
+
+
+async def test_an_address_that_leads_nowhere_leads_back(setting: Setting) -> None:
+    """Typed, or kept for too long: a page that says so, with the way to the one there is, however deep it was."""
+    async with browsing(setting) as http:
+        found = [await get(http, f"{setting.url}/page/{rest}") for rest in ("no-such", "no/such")]
+
+    assert [code for code, _ in found] == [404, 404]
+    for (_, page), root in zip(found, ("../", "../../"), strict=True):
+        assert "There is no such page." in page
+        assert f'<base href="{root}">' in page
+        assert '<a href="./">Back</a>' in page
 
 
 async def test_a_release_is_finished_and_taken_back_from_the_page(setting: Setting) -> None:

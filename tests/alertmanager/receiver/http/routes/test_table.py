@@ -32,7 +32,14 @@ TOKENS = {
 }
 _TOKEN_FILES = {"flags_token_file": "flags-token", "router_token_file": "router-token"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-PARTS = {"rollout": "r1", "id": "abc123", "name": "checkoutFlow", "key": "tenth", "token": "r1~1~1~00"}
+PARTS = {
+    "rest": "no-such-page",
+    "rollout": "r1",
+    "id": "abc123",
+    "name": "checkoutFlow",
+    "key": "tenth",
+    "token": "r1~1~1~00",
+}
 CHANGES: dict[str, Any] = {
     "process": {"kind": "none"},
     "phases": [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}],
@@ -231,14 +238,16 @@ async def test_what_a_stranger_packs_is_not_unpacked(served: Served, monkeypatch
 
 
 async def test_nothing_answers_that_is_not_in_the_table(served: Served) -> None:
-    """Every other method of every path is refused with what there is, and changes nothing."""
+    """Every other method of every path is refused, for people who look for a page by one that leads back; no change."""
     before = await served.state()
     known = {(route.method, served.url(route)) for route in served.table}
     known |= {("HEAD", url) for method, url in known if method == "GET"}
     for route in served.table:
         for method in METHODS:
             if (method, served.url(route)) not in known:
-                assert await served.status(route, method=method) == 405, (method, route.path)
+                looks_for_page = method in ("GET", "HEAD") and route.path.startswith("/page/")
+                expected = 404 if looks_for_page else 405
+                assert await served.status(route, method=method) == expected, (method, route.path)
     assert await served.state() == before
 
 

@@ -14,6 +14,7 @@ from alertmanager.receiver.http.page.parts.sources import sources
 from alertmanager.receiver.http.page.parts.state import state
 from alertmanager.receiver.http.page.parts.words import about
 from alertmanager.receiver.http.page.render import sections
+from canary.rollout.kinds import Step
 from canary.rollout.state import State
 from tests.support.receiving import pageview
 from tests.support.receiving.experimentview import about as shop
@@ -44,6 +45,24 @@ def test_phases_are_counted_from_one_and_say_where_they_stand() -> None:
 def test_what_is_waited_for_says_how_long() -> None:
     """The receiver's own words, with their moment in UTC, and how long it is until then."""
     assert "Waits for: the phase's time, until 2026-03-01 12:03:00 UTC, in 3m" in text(state(pageview.view()))
+
+
+def test_what_a_release_has_come_to_is_said_in_words() -> None:
+    """What has been done, in its order; and once both groups run the new version, whose servers a weight is about."""
+    view = pageview.view()
+
+    def shown(**keys: object) -> str:
+        rollout = {**pageview.ROLLOUT, **keys}
+        return text(state(replace(view, status={**view.status, "rollout": rollout})))  # type: ignore[typeddict-item]
+
+    back = shown(state=State.ROLLED_BACK, weight_ratio=0.0, steps=sorted(Step))
+    finished = shown(state=State.FINISHED, weight_ratio=0.0, stable_slot="b")
+
+    done = "traffic moved, deployed to stable, canary drained, team notified, logged, report written"
+    assert f"Done {done} " in back
+    assert "Wanted weight 0% of the customers on the canary Router" in back
+    assert "Slots b is stable, a is the canary's" in finished
+    assert "Wanted weight 0% of the customers on the canary's servers Router" in finished
 
 
 def test_a_running_clock_is_not_sent_every_second() -> None:
