@@ -15,7 +15,7 @@ from canary.policy import Policy
 from canary.timing.clock import SystemClock
 from canaryctl.check.run import OFFLINE, PARTS, check_all
 from canaryctl.cli.console import print_json
-from canaryctl.cli.options import config_file, output_format
+from canaryctl.cli.options import config_file, one_of, output_format
 
 _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", Status.FAILED: "bold red"}
 
@@ -24,9 +24,7 @@ _STYLES = {Status.OK: "green", Status.SKIPPED: "dim", Status.WARNING: "yellow", 
 @config_file
 @output_format
 @click.option("--offline", is_flag=True, help="Look only at what needs no server: the policy, and what is generated.")
-@click.option(
-    "--only", multiple=True, type=click.Choice(PARTS), help="Look at this part only, besides the policy; repeatable."
-)
+@one_of("--only", "PART", PARTS, "Look at this part only, besides the policy; repeatable.", multiple=True)
 @click.option("--data", is_flag=True, help="Also look into the order database's newest rows: times, joins, outcomes.")
 @click.option("--rule-tests", is_flag=True, help="Also run the generated promtool tests; takes up to a minute.")
 def command(

@@ -1,7 +1,7 @@
 """`canary completion`: what a shell needs to complete commands, options and rollouts' ids."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -21,7 +21,14 @@ _PATIENCE_SECONDS = 1.5
 def command(shell: str) -> None:
     """Print what SHELL needs to complete commands, options and rollouts' ids.
 
-    For bash: canary completion bash > ~/.local/share/bash-completion/completions/canary
+    Keep it where the shell looks for it (make the folder if it is missing), and open a new shell:
+
+    \b
+    canary completion bash > ~/.local/share/bash-completion/completions/canary
+    canary completion zsh > ~/.zfunc/_canary
+    canary completion fish > ~/.config/fish/completions/canary.fish
+
+    zsh looks into ~/.zfunc once ~/.zshrc says so, before compinit: fpath+=~/.zfunc
     """
     from canaryctl.cli import canary
 
@@ -38,6 +45,19 @@ def rollout_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     except (CanaryError, TimeoutError):
         return []
     return [CompletionItem(one) for one in found if one.startswith(incomplete)]
+
+
+def policy_names(section: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Completes the names that a section of the policy gives, such as those of `plans`."""
+
+    def names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001  # as above
+        try:
+            found = getattr(load_policy(ctx.params.get("config_file") or "canary.yaml"), section)
+        except CanaryError:
+            return []
+        return [CompletionItem(one) for one in found if one.startswith(incomplete)]
+
+    return names
 
 
 async def _ids(file: str) -> Sequence[str]:

@@ -23,7 +23,7 @@ from canary.policy.schema import policy_schema
 from canaryctl.check.shop.database import check_database
 from canaryctl.check.shop.rows import sample_rows
 from canaryctl.cli.console import print_json, table_console
-from canaryctl.cli.options import output_format
+from canaryctl.cli.options import one_of, output_format
 from canaryctl.init.draft import Draft, draft
 from canaryctl.init.platform import platforms
 from canaryctl.init.showing import Rows, show_draft, show_rows
@@ -60,9 +60,7 @@ def _a_zone(_context: click.Context | None, _option: click.Parameter | None, nam
 )
 @click.option("--service", help="The shop's name.")
 @click.option("--router", type=click.Choice([*ROUTERS, "none"]), help="What divides the traffic.")
-@click.option(
-    "--platform", type=click.Choice(sorted(platforms())), help="The shop's platform; found by its tables otherwise."
-)
+@one_of("--platform", "NAME", sorted(platforms()), "The shop's platform; found by its tables otherwise.")
 @click.option("--prefix", help="What stands before the names of the platform's tables, such as wp_.")
 @click.option(
     "--timezone",

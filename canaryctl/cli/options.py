@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,10 @@ def several(config_files: Sequence[Path]) -> bool:
     return len(config_files) > 1 or config_files[0].is_dir()
 
 
-def format_option(*former: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def format_option(*former: str) -> _Decorator:
     """`--format text|json`; *former* are values that earlier versions took, which old scripts may go on giving."""
     return click.option(
         "--format",
@@ -50,6 +53,13 @@ def format_option(*former: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 output_format = format_option()
+
+
+def one_of(flag: str, name: str, values: Iterable[str], about: str, *, multiple: bool = False) -> _Decorator:
+    """An option for one of many words, which `--help` lists in its text: beside the flag they would pass 80 columns."""
+    words = list(map(str, values))
+    about = f"{about} One of {', '.join(words)}."
+    return click.option(flag, type=click.Choice(words), metavar=name, multiple=multiple, help=about)
 
 
 class _Duration(click.ParamType[float]):

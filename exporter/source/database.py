@@ -22,6 +22,7 @@ from canary.errors import DatabaseError, DatabaseSchemaError, DatabaseTimeoutErr
 from canary.policy.database.section import Database, Primary
 from canary.policy.model import Policy
 from canary.secrets import read_secret
+from canary.units import format_duration
 
 T = TypeVar("T")
 Row = Sequence[Any]
@@ -206,11 +207,14 @@ def write_ahead_remedy(folder: Path) -> str:
     return _WAL_REMEDY.format(folder=folder)
 
 
-def translated(error: Exception, url: URL) -> DatabaseError:
+def translated(error: Exception, database: OrderDatabase) -> DatabaseError:
     """A database driver's error as one of ours, without secrets and in one line; its place is the database."""
-    cause = getattr(error, "orig", None) or error
+    cause, url = getattr(error, "orig", None) or error, database.url
     said = f"{type(cause).__name__}: {cause}".partition("\n")[0]  # what follows may be the statement, or advice
-    return _kind_of(error, cause, said.lower())(reason(error), place=shown_url(url), remedy=_remedy(str(cause), url))
+    kind, what = _kind_of(error, cause, said.lower()), reason(error)
+    if kind is DatabaseTimeoutError:  # of the driver's words, some (SQLite's "interrupted") say nothing of a time
+        what = f"a statement took longer than {format_duration(database.statement_timeout_seconds)}, its limit ({what})"
+    return kind(what, place=shown_url(url), remedy=_remedy(str(cause), url))
 
 
 def _remedy(words: str, url: URL) -> str:

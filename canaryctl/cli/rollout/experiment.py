@@ -18,6 +18,7 @@ from canary.rollout.journal.journal import Journal
 from canary.timing.clock import SystemClock
 from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
+from canaryctl.cli.completion import policy_names
 from canaryctl.cli.console import plain, print_json
 from canaryctl.cli.options import config_file, output_format
 from canaryctl.output import writing
@@ -87,7 +88,7 @@ def report(config_file: str, output_format: str, output: str) -> None:
 @command.command()
 @config_file
 @output_format
-@click.argument("name")
+@click.argument("name", shell_complete=policy_names("experiments"))
 @_reason
 def stop(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Give everybody the control."""
@@ -97,7 +98,7 @@ def stop(config_file: str, output_format: str, name: str, reason: str) -> None:
 @command.command()
 @config_file
 @output_format
-@click.argument("name")
+@click.argument("name", shell_complete=policy_names("experiments"))
 @_reason
 def start(config_file: str, output_format: str, name: str, reason: str) -> None:
     """Begin a stopped experiment anew, with fresh evidence."""

@@ -14,7 +14,7 @@ from canary.timing.zones import in_zone, moment
 from canary.web.client import Client
 from canaryctl.cli.completion import rollout_ids
 from canaryctl.cli.console import print_json
-from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, output_format
+from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, one_of, output_format
 from canaryctl.cli.rollout import sending
 
 _LONGEST = timedelta(days=366)
@@ -30,11 +30,7 @@ _LONGEST = timedelta(days=366)
     shell_complete=rollout_ids,
     help="Its id, as `canary history` shows it; the newest when missing.",
 )
-@click.option(
-    "--category",
-    type=click.Choice([one.value for one in Category]),
-    help="What a rollback was due to, once that is known.",
-)
+@one_of("--category", "CATEGORY", Category, "What a rollback was due to, once that is known.")
 def note(config_file: str, output_format: str, text: str, rollout: str, category: str | None) -> None:
     """Write down an observation about a rollout, while it runs or afterwards.
 

@@ -20,7 +20,8 @@ from canary.rollout.state import TERMINAL
 from canary.timing.times import to_text
 from canary.units import parse_ratio
 from canary.web.client import Client
-from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, output_format
+from canaryctl.cli.completion import policy_names
+from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, one_of, output_format
 from canaryctl.cli.rollout import sending
 
 _WITHOUT_RECEIVER = "docs/troubleshooting.md, *Take traffic off the canary by hand*, needs none"
@@ -31,7 +32,13 @@ _WITHOUT_RECEIVER = "docs/troubleshooting.md, *Take traffic off the canary by ha
 @output_format
 @click.option("--canary", required=True, help="The new version.")
 @click.option("--stable", required=True, help="The version that serves now.")
-@click.option("--plan", default=NORMAL, show_default=True, help="The policy's plan that it runs by.")
+@click.option(
+    "--plan",
+    default=NORMAL,
+    show_default=True,
+    shell_complete=policy_names("plans"),
+    help="The policy's plan that it runs by.",
+)
 @moment_option("--at", help="Begin then: a duration from now such as 3h, or a time, by the shop's clocks.")
 @sending.reason
 @click.option("--force", is_flag=True, help="Begin although something would hinder a rollback, or does not fit.")
@@ -196,9 +203,7 @@ def finish(
 @config_file
 @output_format
 @click.option("--reason", required=True, help="Why; people will read it in the journal and in the team's message.")
-@click.option(
-    "--category", type=click.Choice([one.value for one in Category]), help="What it is due to, for later statistics."
-)
+@one_of("--category", "CATEGORY", Category, "What it is due to, for later statistics.")
 @click.option("--give-up", is_flag=True, help="End a rollback that cannot be completed; you have done it by hand.")
 def rollback(config_file: str, output_format: str, reason: str, category: str | None, give_up: bool) -> None:
     """Take all customers off the canary, then stop its process and tell the team."""

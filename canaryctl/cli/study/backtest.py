@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from canary.policy import load_policy
 from canary.units import format_change, format_measured_ratio
+from canaryctl.cli.console import study_table, table_console
 from canaryctl.cli.options import config_file, format_option
 
 if TYPE_CHECKING:
@@ -46,34 +46,42 @@ def command(config_file: str, output_format: str, rollouts: Path) -> None:
             click.echo(json.dumps(replay.as_json()))
         replays.append(replay)
     if output_format != "json":
-        _console().print(_table(replays), _totals(replays), sep="\n")
+        table_console().print(_table(replays), *_proofs(replays), _totals(replays), sep="\n")
 
 
 def _table(replays: "list[Replay]") -> Table:
     """One row per rollout, one below it for each KPI."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("rollout", "verdict", "after", "canary", "spared", "change", "lower", "upper", "proof of harm"):
-        left = column in ("rollout", "verdict", "proof of harm")
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    table = study_table("rollout", "verdict", "minutes", "canary", "spared", "change", "lower", "upper")
     for replay in replays:
         evidence = replay.evidence
         started = replay.rollout.started_at.timestamp()
-        after = "" if evidence.decided_at is None else f"{(evidence.decided_at - started) / 60:.1f} min"
+        after = "" if evidence.decided_at is None else f"{(evidence.decided_at - started) / 60:.1f}"
         spared = f"{replay.spared:,}" if evidence.decided_at is not None else ""
         name = Text(replay.rollout.name, style="bold")
-        table.add_row(name, _verdict(evidence.verdict), after, f"{replay.exposed:,}", spared, "", "", "", "")
+        table.add_row(name, _verdict(evidence.verdict), after, f"{replay.exposed:,}", spared)
         for kpi in evidence.kpis.values():
             decided = "decided" if kpi.name == evidence.kpi else ""
             change = replay.changes[kpi.name]
             changes = (format_change(change.estimate), format_change(change.lower), format_change(change.upper))
             units = f"{kpi.canary_units:,}"
-            table.add_row(f"  {kpi.name}", _verdict(kpi.verdict), decided, units, "", *changes, _proof(kpi))
+            table.add_row(f"  {kpi.name}", _verdict(kpi.verdict), decided, units, "", *changes)
         mismatch = evidence.mismatch
         if mismatch is not None and mismatch.verdict == "fail":
             shares = [format_change(one) for one in (mismatch.estimate, mismatch.lower, mismatch.upper)]
             units = f"{mismatch.canary_units:,}"
             table.add_row("  share of visits is off", _verdict(mismatch.verdict), "", units, "", *shares)
     return table
+
+
+def _proofs(replays: "list[Replay]") -> list[str]:
+    """What harm was proven on, a line each: beside the numbers it would not fit a terminal."""
+    proofs = [
+        f"{replay.rollout.name}, {kpi.name}: {proof}"
+        for replay in replays
+        for kpi in replay.evidence.kpis.values()
+        if (proof := _proof(kpi))
+    ]
+    return ["", *proofs] if proofs else []
 
 
 def _proof(kpi: "KpiEvidence") -> str:
@@ -111,9 +119,3 @@ def _totals(replays: "list[Replay]") -> str:
         f"\n{len(backs)} of {len(replays)} rollouts would have been rolled back;"
         f" {spared:,} customers would not have met the canary."
     )
-
-
-def _console() -> Console:
-    """As wide as the table needs, also where nobody said how wide the paper is."""
-    console = Console(highlight=False)
-    return Console(highlight=False, width=max(console.width, 160))

@@ -13,12 +13,13 @@ from rich.table import Table
 from canary.policy import load_policy
 from canary.timing.clock import SystemClock
 from canary.units import format_duration, format_measured_ratio, format_ratio
+from canaryctl.cli.console import study_table, table_console
 from canaryctl.cli.options import config_file, format_option, looked_back_from, moment_option
 
 if TYPE_CHECKING:
     from exporter.judge.shop.calibration import Calibration, HarmFound, KpiCalibration
 
-_LEGEND = """
+_LEGEND = """\
 healthy failed: pseudo-rollouts of two equal versions in which harm was proven, and what share that may be (95 %).
 rows hang together: variance of what customers do, over that of independent rows; well above 1, rows are no units.
 found: share of pseudo-rollouts in which a canary that loses so much was found, and after how long (median).
@@ -86,20 +87,9 @@ def _progress() -> Progress:
 
 
 def _print(found: "Calibration") -> None:
-    console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, 130))
-    table = Table(box=None, pad_edge=False)
-    harms = next(iter(found.kpis.values())).harms if found.kpis else ()
-    titles = ("KPI", "action", "allowed", "healthy failed", "(95 %)", "rows hang together")
-    for title in (*titles, *(f"{format_ratio(harm.harm_ratio)} found" for harm in harms)):
-        table.add_column(title, justify="left" if title in ("KPI", "action") else "right", no_wrap=True)
-    for name, kpi in found.kpis.items():
-        dispersion = "no rows" if kpi.over_dispersion is None else f"x{kpi.over_dispersion:.2f}"
-        table.add_row(
-            name, kpi.action, format_ratio(kpi.allowed_ratio), f"{kpi.failed} of {found.rollouts:,}", _interval(kpi),
-            dispersion, *(_harm(harm) for harm in kpi.harms),
-        )  # fmt: skip
-    console.print(table, _LEGEND, sep="\n")
+    console = table_console()
+    healthy, harmed = tables(found)
+    console.print(healthy, "", harmed, "", _LEGEND, sep="\n")
     console.print(
         f"{found.rolled_back} of {found.rollouts:,} healthy canaries would have been rolled back"
         f" ({_range(found.lower_ratio, found.upper_ratio)} with 95 % confidence, over {found.days} days);"
@@ -113,6 +103,28 @@ def _print(found: "Calibration") -> None:
                 " set `action: hold`, or say what a customer is (`unit`).",
                 style="bold red",
             )
+
+
+def tables(found: "Calibration") -> tuple[Table, Table]:
+    """What was found of healthy canaries, and of harmed ones; together they would not fit a terminal."""
+    return _healthy(found), _harmed(found)
+
+
+def _healthy(found: "Calibration") -> Table:
+    table = study_table("KPI", "action", "allowed", "healthy\nfailed", "(95 %)", "rows hang\ntogether")
+    for name, kpi in found.kpis.items():
+        dispersion = "no rows" if kpi.over_dispersion is None else f"x{kpi.over_dispersion:.2f}"
+        failed = f"{kpi.failed} of {found.rollouts:,}"
+        table.add_row(name, kpi.action, format_ratio(kpi.allowed_ratio), failed, _interval(kpi), dispersion)
+    return table
+
+
+def _harmed(found: "Calibration") -> Table:
+    harms = next(iter(found.kpis.values())).harms if found.kpis else ()
+    table = study_table("KPI", *(f"{format_ratio(harm.harm_ratio)} found" for harm in harms))
+    for name, kpi in found.kpis.items():
+        table.add_row(name, *(_harm(harm) for harm in kpi.harms))
+    return table
 
 
 def _interval(kpi: "KpiCalibration") -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from canary.policy import Policy, load_policy
 from canary.policy.kpis import Kpi
 from canary.policy.plans import NORMAL, with_plan
 from canary.units import format_duration, format_measured_ratio, format_ratio, parse_ratio
+from canaryctl.cli.completion import policy_names
+from canaryctl.cli.console import study_table, table_console
 from canaryctl.cli.options import config_file, format_option, looked_back_from, moment_option
 from exporter.source.database import Patience
 from exporter.source.sources import order_sources
@@ -34,7 +35,14 @@ its cost: orders lost, payments failed or customers affected until such a harm i
 @click.command()
 @config_file
 @format_option("table")
-@click.option("--plan", "name", default=NORMAL, show_default=True, help="The policy's plan whose phases are meant.")
+@click.option(
+    "--plan",
+    "name",
+    default=NORMAL,
+    show_default=True,
+    shell_complete=policy_names("plans"),
+    help="The policy's plan whose phases are meant.",
+)
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(min=0.05), help="How far to look back.")
 @moment_option("--until", help="Look back from this time, by the shop's clocks, instead of now.", durations=False)
 @click.option(
@@ -79,9 +87,8 @@ def command(
         for reach in sorted(found, key=lambda one: one.phase):
             click.echo(json.dumps({**asdict(reach), "rates": asdict(shown[reach.kpi])}))
     else:
-        console = Console(highlight=False)
-        console = Console(highlight=False, width=max(console.width, 110))
-        console.print(_rates_table(shown), _reach_table(found, policy), sep="\n\n")
+        console = table_console()
+        console.print(_rates_table(shown), "", _reach_table(found, policy), sep="\n")
         console.print(_LEGEND)
         for line in [*_plainly(found, policy, plan, rates), *_measured(policy)]:
             console.print(line, style="bold")
@@ -130,9 +137,7 @@ def _rates(text: str, kpi: Kpi) -> "Rates":
 
 
 def _rates_table(rates: "Mapping[str, Rates]") -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("the shop", "a minute", "ratio", "lag"):
-        table.add_column(column, justify="left" if column == "the shop" else "right")
+    table = study_table("the shop", "a minute", "ratio", "lag")
     for name, found in rates.items():
         lag = f"{found.lag_minutes:.1f} min" if found.lag_minutes else ""
         table.add_row(name, f"{found.per_minute:,.3g}", format_measured_ratio(found.ratio), lag)
@@ -140,15 +145,13 @@ def _rates_table(rates: "Mapping[str, Rates]") -> Table:
 
 
 def _reach_table(found: "list[Reach]", policy: Policy) -> Table:
-    table = Table(box=None, pad_edge=False)
-    titles = ("phase", "KPI", "smallest harm", "(90 %)", "tolerance in", "(90 %)", "its cost")
-    for column in titles:
-        table.add_column(column, justify="left" if column in ("phase", "KPI") else "right", no_wrap=True)
+    table = study_table("phase", "KPI", "smallest\nharm", "(90 %)", "tolerance\nin", "(90 %)", "its cost")
     for reach in sorted(found, key=lambda one: one.phase):
         cost = "not detected" if reach.customers is None else f"{reach.customers:,.0f} {_unit(policy, reach.kpi)}"
         harms = [format_measured_ratio(harm, 1) if harm is not None else "nothing" for harm in reach.smallest_harm]
         times = [_duration(minutes) for minutes in reach.minutes]
-        table.add_row(_phase(policy, reach.phase), reach.kpi, *harms, *times, cost)
+        phase = f"{reach.phase + 1} ({format_ratio(policy.phases[reach.phase].traffic)})"
+        table.add_row(phase, reach.kpi, *harms, *times, cost)
     return table
 
 

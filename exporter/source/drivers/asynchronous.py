@@ -94,7 +94,7 @@ class AsyncSession:
             async with asyncio.timeout(self._limit + GRACE_SECONDS), self._watched(connection):
                 return await self._asked(connection, ask)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            ours = translated(error, self._url)
+            ours = translated(error, self._database)
             kept = isinstance(error, sa.exc.DBAPIError) and not error.connection_invalidated
             if not kept or self._silent or isinstance(ours, DatabaseUnavailableError):
                 await self._drop()

@@ -38,6 +38,7 @@ class ThreadSession:
 
     def __init__(self, database: OrderDatabase, thread: Threads) -> None:
         """*thread* must be one and the same for all work: connections of many drivers must not change threads."""
+        self._database = database
         self._url = database.url
         self._limit = database.statement_timeout_seconds
         self._greetings = greetings(database)
@@ -82,7 +83,7 @@ class ThreadSession:
             async with asyncio.timeout(self._limit + GRACE_SECONDS):
                 return await self._thread.run(work)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise translated(error, self._url) from error
+            raise translated(error, self._database) from error
         except RuntimeError as error:  # some drivers raise plain errors
             raise DatabaseError(str(error), place=shown_url(self._url)) from error
 

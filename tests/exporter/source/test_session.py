@@ -38,7 +38,7 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_database(data: Sh
     url = make_url(data.url)
     session = session_on(url, 0.5)
     try:
-        with pytest.raises(DatabaseTimeoutError):
+        with pytest.raises(DatabaseTimeoutError, match="a statement took longer than 500ms, its limit"):
             await session.rows(sa.text(_ENDLESS[url.get_backend_name()]))
         assert (await session.rows(sa.text("SELECT 1")))[0][0] == 1
     finally:

@@ -166,7 +166,7 @@ async def test_rates_come_from_the_shops_own_last_days(lite: ShopData, tmp_path:
     assert found["customer_satisfaction"]["ratio"] == pytest.approx(math.sqrt(2) / 3, abs=0.03)
     assert found["average_order_value"]["ratio"] == pytest.approx(0.55, abs=0.1)
     assert table.exit_code == 0
-    assert "3 (50% for 20m)" in table.output
+    assert "3 (50%)" in table.output
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
 
 
