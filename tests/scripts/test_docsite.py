@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from scripts.docsite import DOCS, PROJECT, ROOT, on_config, on_page_markdown, place
+from tests.support.programs.chromium import chromium
 
 
 class Config:
@@ -149,3 +150,20 @@ def test_readers_get_the_latest_release_first(kept: Path, what: str, version: st
     subprocess.run(["scripts/docs", what], check=True, cwd=kept, stdout=subprocess.DEVNULL)
 
     assert (kept / "said").read_text().splitlines() == expected
+
+
+async def test_search_works_from_the_folder_and_asks_nobody(tmp_path: Path) -> None:
+    """What the theme would load from another host is ours: from a file too, a worker takes a message and answers."""
+    [shim] = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["extra"]["polyfills"]
+    shutil.copy(ROOT / "scripts" / "docstheme" / shim, tmp_path / "iframe-worker.js")
+    (tmp_path / "worker.js").write_text("addEventListener('message', async (one) => postMessage(`heard ${one.data}`));")
+    (tmp_path / "page.js").write_text(
+        "const worker = new Worker('worker.js');"
+        "worker.addEventListener('message', (one) => { document.title = one.data; });"
+        "worker.postMessage('rollback');"
+    )
+    scripts = "".join(f"<script src='{name}.js'></script>" for name in ("iframe-worker", "page"))
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Site</title><body>{scripts}")
+    async with chromium() as tab:
+        await tab.open((tmp_path / "index.html").as_uri())
+        await tab.until("document.title == 'heard rollback'")
