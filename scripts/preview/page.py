@@ -156,7 +156,7 @@ def _alerts(panel: dict[str, Any], server: Prometheus, chosen: dict[str, str], m
     if not found:
         return _none(panel, size)
     items = []
-    for alert in sorted(found, key=lambda one: one.labels["alertname"]):
+    for alert in _in_one_state(found):
         colour = "#D55E00" if alert.labels["alertstate"] == "firing" else "#F0E442"
         more = " ".join(alert.labels[key] for key in ("action", "kpi", "reason", "metric") if key in alert.labels)
         items.append(
@@ -164,6 +164,14 @@ def _alerts(panel: dict[str, Any], server: Prometheus, chosen: dict[str, str], m
             f"<small>{escape(alert.labels['alertstate'])} · {escape(more)}</small></li>"
         )
     return f"<ul>{''.join(items)}</ul>"
+
+
+def _in_one_state(found: list[Series]) -> list[Series]:
+    """Each alert once, by name: in series that were written afterwards, nothing ends `pending` when it fires."""
+    newest: dict[tuple[tuple[str, str], ...], Series] = {}
+    for alert in sorted(found, key=lambda one: (one.labels["alertname"], one.labels["alertstate"] == "firing")):
+        newest[tuple(sorted((key, of) for key, of in alert.labels.items() if key != "alertstate"))] = alert
+    return list(newest.values())
 
 
 def _text(panel: dict[str, Any], server: Prometheus, chosen: dict[str, str], marks: list[Mark], size: _Size) -> str:

@@ -13,7 +13,7 @@ from scripts.preview import sources
 from scripts.preview.__main__ import draw
 from scripts.preview.page import page
 from scripts.preview.prometheus import Prometheus
-from tests.support.stories.story import END
+from tests.support.stories.story import END, FAULT
 
 POLICY = Path(__file__).resolve().parents[3] / "canary.yaml"
 
@@ -46,6 +46,16 @@ def test_the_page_says_what_happened(html: str) -> None:
 def test_the_page_needs_nothing_from_elsewhere(html: str) -> None:
     """Nothing outside the file is loaded."""
     assert not re.search(r"(src|href)=|url\((?!#)", html)
+
+
+def test_an_alert_that_fires_is_listed_once() -> None:
+    """Shortly after a phase has ended, its alert was pending a moment ago: it is one alert, and it fires."""
+    text = generate.dashboards(load_policy(POLICY))["canary-rollout.json"]
+    with sources.story(POLICY, "sastabazar", FAULT - 1) as source:
+        shown = page(json.loads(text), _server(source))
+
+    listed = re.findall(r"<b>(Canary\w+)</b><small>(\w+) ", shown)
+    assert listed == [("CanaryPhaseComplete", "firing")]
 
 
 def test_every_clip_belongs_to_its_own_graph(html: str) -> None:
