@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
+from canary.descriptors import raise_limit
 from canary.errors import ProcessError
 from canary.rollout.state import State
 from canary.timing.clock import Clock, SystemClock
@@ -38,6 +39,7 @@ async def run(settings: Settings, scenario: str, *, keep: bool) -> int:
     """
     screen = Screen(Console())
     clock = SystemClock()
+    raise_limit()  # customers who wait for a busy machine are a connection each
     screen.say(_TITLES[settings.fault] if scenario == "bad" else _OTHERS[scenario])
     async with Stack(settings, clock, screen) as stack:
         outcome = await tell(stack, clock, screen, scenario)

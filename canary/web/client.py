@@ -230,7 +230,7 @@ class Client:
             raise (RemoteError if unsent else UnansweredError)(
                 reason(error),
                 place=f"cannot reach the receiver at {url}",
-                remedy="does `canary receiver` run, and is receiver.url in the policy right?",
+                remedy="see that `canary receiver` runs, and that receiver.url in the policy is right",
             ) from error
 
     def _at(self, path: str) -> str:

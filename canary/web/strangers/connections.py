@@ -16,12 +16,12 @@ event loop's server, which accepts whatever comes and waits for it without an en
 
 import asyncio
 import contextlib
-import resource
 import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 
+from canary.descriptors import raise_limit
 from canary.logs import Log
 from canary.timing.clock import Clock
 from canary.web.strangers.connection import REQUEST_SECONDS, Connection, network
@@ -30,9 +30,6 @@ from canary.web.strangers.rarely import Rarely
 # What the rest of the process opens at its busiest: a connection for each router, Prometheus and Alertmanager, the
 # pools of two databases, SQLite's three files, files being written, pipes of commands, and as much again.
 _RESERVED_DESCRIPTORS = 256
-
-# Above the soft limit of 1,024 that most systems begin with nothing is won: no service here needs as many connections.
-_WANTED_DESCRIPTORS = 8192
 
 # How often waiting connections are looked at.
 _LOOK_SECONDS = 1.0
@@ -65,7 +62,7 @@ class Connections:
         clock: Clock,
         log: Log,
     ) -> None:
-        allowed = _raised_limit() - _RESERVED_DESCRIPTORS
+        allowed = raise_limit() - _RESERVED_DESCRIPTORS
         self.most = max(1, min(most, allowed))
         if self.most < most:
             log.warn("fewer connections than asked for: raise the limit of open files", most=self.most, asked=most)
@@ -181,15 +178,3 @@ class Connections:
                 most=self.most,
                 unsaid=unsaid,
             )
-
-
-def _raised_limit() -> int:
-    """The process's limit of open descriptors, raised as far as is useful and allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    infinite = resource.RLIM_INFINITY
-    wanted = _WANTED_DESCRIPTORS if hard == infinite else min(_WANTED_DESCRIPTORS, hard)
-    if soft != infinite and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it; then less is allowed
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-    return _WANTED_DESCRIPTORS if soft == infinite else soft

@@ -24,7 +24,7 @@ from canaryctl.cli.completion import policy_names
 from canaryctl.cli.options import config_file, in_the_shops_zone, moment_option, one_of, output_format
 from canaryctl.cli.rollout import sending
 
-_WITHOUT_RECEIVER = "docs/troubleshooting.md, *Take traffic off the canary by hand*, needs none"
+_WITHOUT_RECEIVER = "or without one: docs/troubleshooting.md, *Take traffic off the canary by hand*"
 
 
 @click.command("start")

@@ -221,8 +221,11 @@ class Waiting:
         if rollout and rollout["state"] == "rolling_back" and rollout["id"] == self._rollout:
             text = f"rollout {self._rollout} is being rolled back, and that is NOT complete: {rollout['reason']}"
             return Result(Outcome.ROLLED_BACK, text, self._status)
-        text = f"rollout {self._rollout} is not {self._wanted} within {format_duration(timeout_seconds)}"
-        return Result(Outcome.TIMED_OUT, f"{text}; last seen: {self._said or 'nothing'}", self._status)
+        within = f"within {format_duration(timeout_seconds)}"
+        if self._status is None:
+            return Result(Outcome.TIMED_OUT, f"the receiver has not answered {within}", None)
+        text = f"rollout {self._rollout} is not {self._wanted} {within}; last seen: {self._said or 'nothing'}"
+        return Result(Outcome.TIMED_OUT, text, self._status)
 
 
 def _tell(zone: str, line: str) -> None:

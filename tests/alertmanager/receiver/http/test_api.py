@@ -178,7 +178,7 @@ async def test_the_client_tells_errors_apart(alone: Setting, receiver: Receiver)
     async with aiohttp.ClientSession() as session:
         with pytest.raises(SecretError, match="operator_token_file"):
             await Client(alone.url, "wrong", session).command("hold")
-        with pytest.raises(RemoteError, match="does `canary receiver` run"):
+        with pytest.raises(RemoteError, match="see that `canary receiver` runs"):
             await Client("http://127.0.0.1:1", None, session).get("status")
 
 

@@ -164,6 +164,15 @@ async def test_each_change_is_told_once() -> None:
     ]
 
 
+async def test_a_receiver_that_never_answered_is_what_is_said() -> None:
+    """When the time is over first: nothing is known of any rollout, so that none is named."""
+    waiting = Waiting(Receiver([RemoteError("no")]), FakeClock(), "promoted", "", lambda _: None)
+
+    result = await waiting.until(0)
+
+    assert (result.outcome, result.text) == (Outcome.TIMED_OUT, "the receiver has not answered within 0s")
+
+
 @pytest.mark.parametrize(("rollout", "history"), [(None, []), (status("phase")["rollout"], [])])
 async def test_nothing_to_wait_for_is_refused(rollout: object, history: list[str]) -> None:
     """Before the first rollout, and for an id that the journal does not have."""
