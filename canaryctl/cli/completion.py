@@ -23,9 +23,10 @@ def command(shell: str) -> None:
 
     Keep it where the shell looks for it (make the folder if it is missing), and open a new shell:
 
-    \b
     canary completion bash > ~/.local/share/bash-completion/completions/canary
+
     canary completion zsh > ~/.zfunc/_canary
+
     canary completion fish > ~/.config/fish/completions/canary.fish
 
     zsh looks into ~/.zfunc once ~/.zshrc says so, before compinit: fpath+=~/.zfunc
