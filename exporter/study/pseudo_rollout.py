@@ -20,7 +20,7 @@ from exporter.evidence.exact.redraw import splitmix64
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
-from exporter.judge.shop.dispersion import over_dispersion, units_told
+from exporter.judge.shop.dispersion import nameless, over_dispersion, units_told
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, EventRows, Floats, Ints
 
 _PLACES = float(1 << 53)
@@ -104,9 +104,9 @@ class _Clumps:
         """Of the policy's KPIs: the rarer outcome in order of time, by so many."""
         units, first = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for kpi in policy.kpis.values():
-            told = units_told(kpi, joined, -np.inf, np.inf)
-            if told.named.all():
+            if not nameless(kpi, joined, -np.inf).any():
                 continue
+            told = units_told(kpi, joined, -np.inf, np.inf)
             size = round(over_dispersion(told.counted, told.keys, told.entered))
             common = np.median(told.counted) if len(told.counted) and not isinstance(kpi, Mean) else np.nan
             keys = told.keys[(told.counted != common) & ~told.named]
