@@ -154,8 +154,7 @@ class RolloutJudge:
         level = self._stable_level(kpi, rows, timeline, until, as_of)
         # A segment of few customers says nothing for long, and need not pass.
         found = [one for one in segments.values() if one.verdict is Verdict.FAIL or one.hold_reason is not None]
-        may_fail = kpi.may_fail and kpi.name not in self._no_customers
-        combined = _combined([comparison, floor, *found], level, may_fail=may_fail, is_blind=reason is not None)
+        combined = _combined([comparison, floor, *found], level, self._may_fail(kpi), is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             combined.verdict,
@@ -171,6 +170,9 @@ class RolloutJudge:
             segments=segments,
             over_dispersion=self._dispersion.get(kpi.name),
         )
+
+    def _may_fail(self, kpi: KpiParameters) -> bool:
+        return kpi.may_fail and kpi.name not in self._no_customers
 
     def _rows(self, kpi: KpiParameters, every: RolloutRows, name: str) -> Rows | None:
         """A KPI's rows, or those of a segment of it; outcomes that are pending for too long count as failed."""
@@ -255,7 +257,7 @@ class RolloutJudge:
 
 
 def _combined(
-    tests: Iterable[TestEvidence | None], level: StableLevel | None, *, may_fail: bool, is_blind: bool
+    tests: Iterable[TestEvidence | None], level: StableLevel | None, may_fail: bool, *, is_blind: bool
 ) -> Conclusion:
     """A KPI's verdict from its tests: harm to others than the router's units only holds, and old data hide no proof."""
     conclusions = [test.conclusion for test in tests if test is not None]

@@ -122,16 +122,10 @@ class JudgedRollout:
         sides = (versions.code(rollout.stable), versions.code(rollout.canary))
         weights = [(weight.since.timestamp(), weight.ratio) for weight in rollout.weights]
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
-        entry, held = self.entry, joined.rows
-        entries = None
-        if entry is not None and entry in held:
-            self._entries.look(held[entry], joined.origin(entry).unit, sides, timeline)
-            recent = self._entries.recent
-            entries = EntryRows(recent["time"], recent["canary"])
-            self._begin_entries(entry, joined)
-        look = Look(joined, self._entries, entry, sides, timeline)
+        entries = self._entered(joined, sides, timeline)
+        look = Look(joined, self._entries, self.entry, sides, timeline)
         rows: dict[str, Rows] = {}
-        if entry is None or entries is not None:  # without entries nobody's side is known
+        if self.entry is None or entries is not None:  # without entries nobody's side is known
             for kpi in self.parameters.kpis:
                 units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined, versions)
                 if units is not None:
@@ -218,6 +212,15 @@ class JudgedRollout:
             level = level_before(kpi, joined, window, self.policy.evidence.pending_timeout)
             if level is not None:
                 self._levels[name] = level
+
+    def _entered(self, joined: JoinedRows, sides: tuple[int, int], timeline: Timeline) -> EntryRows | None:
+        """The customers who came in since the last fold; None where no event tells."""
+        if self.entry is None or self.entry not in joined.rows:
+            return None
+        self._begin_entries(self.entry, joined)
+        self._entries.look(joined.rows[self.entry], joined.origin(self.entry).unit, sides, timeline)
+        recent = self._entries.recent
+        return EntryRows(recent["time"], recent["canary"])
 
     def _begin_entries(self, entry: str, joined: JoinedRows) -> None:
         """Fix how many entries one customer has, by how many of those before the start named none."""

@@ -153,7 +153,7 @@ def test_a_column_that_is_mostly_empty_names_no_customers(nameless: float, trust
 
 
 def test_the_sample_ratio_trusts_nameless_visits_less() -> None:
-    """Each may be one of ten of the same visitor, and the band around the canary's share is as much wider."""
+    """Each may be one of ten of the same visitor, and the band around their ratio is wider."""
     widths = []
     for nameless in (0.0, 0.5, 1.0):
         rows = nameless_before(shop(4), nameless)
