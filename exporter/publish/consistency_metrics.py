@@ -48,6 +48,8 @@ def replica_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for one in snapshot.replicated:
         about = [snapshot.service, snapshot.consistency_of, one.event]
+        if one.unread:
+            continue
         rows.add_metric(about, one.rows)
         for kind in names.REPLICA_FAULTS:
             faulty.add_metric([*about, kind], len(one.faulty.get(kind, ())))
