@@ -258,7 +258,9 @@ class Life:
             Outcome.REACHED: "promoted" in kinds if wanted == "promoted" else "finished" in kinds,
             Outcome.ROLLED_BACK: "rollback" in kinds or rollout in self._truth.acted,
             # A hand that was obeyed may not be in the journal yet.
-            Outcome.HELD: bool(kinds & {"held", "adopted"} or self._truth.lowered_by_hand),
+            Outcome.HELD: bool(
+                kinds & {"held", "adopted"} or rollout in self._truth.held or self._truth.lowered_by_hand
+            ),
             Outcome.REPLACED: self._truth.newest is not None and self._truth.newest.id != rollout,
             Outcome.TIMED_OUT: lasted >= _WAIT_SECONDS,
         }
