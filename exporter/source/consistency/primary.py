@@ -88,7 +88,7 @@ class _Look:
 async def held_against_primary(
     policy: Policy, replica: Session, primary: Session, clock: Clock, *, most: int
 ) -> list[Replicated]:
-    """What differs between a replica and its primary, by event; what one of them cannot be asked for is not compared.
+    """What differs between a replica and its primary, by event; what cannot be read in one of them is not compared.
 
     Args:
         policy: as the order database has it (`exporter.source.sources.policy_at`).
@@ -141,7 +141,7 @@ async def _caught_up(replica: Session, clock: Clock, asked_at: float, patience: 
 async def _looks(
     policy: Policy, session: Session, now: float, most: int, events: Sequence[str], found: dict[str, Replicated]
 ) -> dict[str, _Look]:
-    """The newest rows until now by event; *found* is told of those that this database cannot be asked for."""
+    """The newest rows until now by event; *found* is told of those that cannot be read here."""
     looks, second = {}, math.floor(now)
     for name in events:
         event = policy.database.events[name]

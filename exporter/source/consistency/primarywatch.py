@@ -2,8 +2,8 @@
 
 As the watch of rows that fit together, it has sessions of its own and at most one look at a time, so that no verdict
 waits for it. A primary that is unreachable is said once in the log, and costs what is known of it; rows that were found
-to be missing stay so until a look finds them, since a hold must not end because nobody could look. An event alone that
-one of both cannot be asked for is told in the same way, and is absent from the metrics.
+to be missing stay so until a look finds them, since a hold must not end because nobody could look. A single event
+that cannot be read in one of both is told in the same way, and is absent from the metrics.
 """
 
 import asyncio
