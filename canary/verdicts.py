@@ -27,5 +27,5 @@ def verdict_words(verdict: str) -> str:
 
 
 def no_unit(over_dispersion: float) -> str:
-    """What is said of a KPI of whose rows some or all name no customer: evidence is divided by their *over_dispersion*."""
+    """What is said where rows of a KPI name no customer: its evidence is divided by their *over_dispersion*."""
     return f"rows without a customer, evidence divided by {over_dispersion:.1f}"
