@@ -17,9 +17,7 @@ _HOSTILE = ['"; DROP TABLE orders; --', "`; --", "'' OR 1=1", "]];", "%s%(x)s%%"
 
 
 @pytest.mark.parametrize("sign", _HOSTILE)
-async def test_no_name_of_a_column_is_code(
-    data: ShopData, clock: FakeClock, tmp_path: Path, sign: str
-) -> None:
+async def test_no_name_of_a_column_is_code(data: ShopData, clock: FakeClock, tmp_path: Path, sign: str) -> None:
     """Each is quoted by the engine's own rules, in every question for counts, rows, joins and the schema."""
     named = {name: f"{name}{sign}" for name in ("visits", "buys", "id", "at", "version", "visit", "value", "money")}
     visits, buys = _table(named, "visits"), _table(named, "buys", "visit", "value", "money")
