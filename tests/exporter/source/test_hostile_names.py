@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -42,11 +43,11 @@ async def test_no_name_of_a_column_is_code(data: ShopData, clock: FakeClock, tmp
     assert rates["conversion", "v1.0"] == 0.5
 
 
-def _table(named: Mapping[str, str], name: str, *numbers_and_currency: str) -> sa.Table:
-    columns = [sa.Column(named["id"], sa.Integer()), sa.Column(named["version"], sa.String(40))]
-    columns += [sa.Column(named["at"], VISITS.c.created_at.type)]
-    kinds = {"money": sa.String(3)}
-    columns += [sa.Column(named[one], kinds.get(one, sa.Integer())) for one in numbers_and_currency]
+def _table(named: Mapping[str, str], name: str, *further: str) -> sa.Table:
+    kinds = {"version": sa.String(40), "at": VISITS.c.created_at.type, "money": sa.String(3)}
+    columns: list[sa.Column[Any]] = [
+        sa.Column(named[one], kinds.get(one, sa.Integer())) for one in ("id", "version", "at", *further)
+    ]
     return sa.Table(named[name], sa.MetaData(), *columns)
 
 
