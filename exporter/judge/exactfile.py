@@ -53,7 +53,7 @@ class ExactFiles:
         """
         path = self._path(kpi)
         try:
-            with np.load(io.BytesIO(files.read(path, _MOST_BYTES)), allow_pickle=False) as file:
+            with np.load(io.BytesIO(files.read_own(path, _MOST_BYTES)), allow_pickle=False) as file:
                 if json.loads(file[_HEADER].tobytes()) != self._header(rollout, counted):
                     return None
                 return {name: file[name] for name in file.files if name != _HEADER}
