@@ -2,9 +2,13 @@
 
 A name that others know is a place where they can put something else: a link to a file of somebody's, a pipe that
 nobody ever writes into, a device without an end. Opened without care, the first is overwritten with our rights, the
-second stops whoever reads it, and the third fills the memory. So what is read must be a regular file of bounded size
-(a link to one is followed: administrators make them), and what is written gets a name that nobody can know beforehand,
-and is renamed over the old one, or over what was put there.
+second stops whoever reads it, and the third fills the memory. So what is read must be a regular file of bounded size,
+and what is written gets a name that nobody can know beforehand, and is renamed over the old one, or over what was put
+there.
+
+Links are made by administrators too. One to a file that the policy names for us to read is followed. In a folder of
+ours a link counts when root made it, or this user: followed for anybody, it would have the page show a secret as a
+report. Whose it is and where it leads is asked of the link that was opened, so that no other one is followed.
 """
 
 import contextlib
@@ -17,6 +21,8 @@ from typing import IO
 
 MODE = 0o640
 """What we write is for the service and its group."""
+_MOST_LINKS = 8
+"""One after the other; more lead in a circle."""
 
 
 def read(path: Path, most_bytes: int) -> bytes:
@@ -27,7 +33,24 @@ def read(path: Path, most_bytes: int) -> bytes:
         OSError: it is none that can be read: no regular file, or one of more than *most_bytes*.
     """
     with open_regular(path) as file:
-        data = file.read(most_bytes + 1)
+        return _bounded(file, path, most_bytes)
+
+
+def read_own(path: Path, most_bytes: int) -> bytes:
+    """What a file of ours holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: as `read`, or it is a link that another user made.
+    """
+    descriptor = open_linked(path, os.O_RDONLY)
+    with os.fdopen(descriptor, "rb") as file:
+        require_regular(descriptor, path)
+        return _bounded(file, path, most_bytes)
+
+
+def _bounded(file: IO[bytes], path: Path, most_bytes: int) -> bytes:
+    data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"expected at most {most_bytes} bytes, found more", str(path))
     return data
@@ -105,6 +128,40 @@ def open_own(path: Path, flags: int, mode: int = MODE) -> int:
         os.close(descriptor)
     path.unlink()
     return os.open(path, flags | os.O_EXCL, mode)
+
+
+def open_linked(path: Path, flags: int, mode: int = MODE) -> int:
+    """Open or create a file of ours that may be a link of an administrator's; gives its descriptor.
+
+    Args:
+        flags: as `os.open` takes them.
+
+    Raises:
+        OSError: that is not possible, or it is a link that another user made.
+    """
+    place = path
+    for _ in range(_MOST_LINKS):
+        try:
+            return os.open(place, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        place = _target(place)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _target(link: Path) -> Path:
+    """Where a link of root's or of this user's leads; a path that is no link any more leads to itself."""
+    descriptor = os.open(link, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISLNK(found.st_mode):
+            return link
+        if found.st_uid not in (0, os.geteuid()):
+            raise OSError(errno.EPERM, "a link that another user made", str(link))
+        return link.parent / os.readlink("", dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def require_regular(descriptor: int, path: Path) -> None:

@@ -23,8 +23,12 @@ def main(seeds: int, first: int, seed: int | None, *, until_failure: bool, jobs:
         sys.exit(_one(seed))
 
     settle()
+    told: set[int] = set()
 
     def progress(summary: Summary) -> None:
+        for one in summary.failed.keys() - told:  # at once: who interrupts a long run has them
+            told.add(one)
+            click.echo(f"seed {one} failed: {summary.failed[one][:300]}", err=True)
         if summary.worlds % _PROGRESS_WORLDS == 0:
             rate = summary.worlds / summary.seconds
             click.echo(f"{summary.worlds}/{seeds} worlds, {rate:.1f}/s, {len(summary.failed)} failed", err=True)

@@ -252,14 +252,14 @@ class Life:
         """What a pipeline was told is so."""
         if self._checks.restored:
             return
-        written = [entry for _, entry in self._truth.entries if entry.rollout == rollout]
-        kinds, known = {entry.label for entry in written}, self._truth.rollouts.get(rollout)
+        truth = self._truth
+        known, kinds = truth.rollouts.get(rollout), {one.label for _, one in truth.entries if one.rollout == rollout}
         so = {
             Outcome.REACHED: "promoted" in kinds if wanted == "promoted" else "finished" in kinds,
-            Outcome.ROLLED_BACK: "rollback" in kinds or rollout in self._truth.acted,
+            Outcome.ROLLED_BACK: "rollback" in kinds or rollout in truth.acted,
             # A hand that was obeyed may not be in the journal yet.
-            Outcome.HELD: bool(kinds & {"held", "adopted"} or self._truth.lowered_by_hand),
-            Outcome.REPLACED: self._truth.newest is not None and self._truth.newest.id != rollout,
+            Outcome.HELD: bool(kinds & {"held", "adopted"} or rollout in truth.held or truth.lowered_by_hand),
+            Outcome.REPLACED: truth.newest is not None and truth.newest.id != rollout,
             Outcome.TIMED_OUT: lasted >= _WAIT_SECONDS,
         }
         if not so.get(outcome, True):

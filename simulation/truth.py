@@ -37,6 +37,7 @@ class Truth:
         forged: alerts that a stranger sent, as fired.
         typed: by request key, what its author saw.
         acted: rollouts that a receiver rolls back although the journal has not taken it.
+        held: rollouts that a receiver holds although the journal has not taken it.
         overridden: rollouts about which people took the decision away from the machine.
         exposed: by rollout, for how many seconds it had customers.
         counting: by rollout, when a receiver first knew of its present countdown.
@@ -57,6 +58,7 @@ class Truth:
     forged: dict[tuple[str, str], float] = field(default_factory=dict)
     typed: dict[str, str] = field(default_factory=dict)
     acted: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
     overridden: set[str] = field(default_factory=set)
     exposed: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     counting: dict[str, float] = field(default_factory=dict)

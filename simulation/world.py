@@ -249,6 +249,8 @@ class World:
     def _heard(self, machine: Machine, entry: Entry) -> None:
         if not entry.seq:
             self._count_down(entry)
+        if not entry.seq and isinstance(entry, Held):
+            self.truth.held.add(entry.rollout)
         if not entry.seq and isinstance(entry, RollbackDecided):
             self.checks.acted(entry, machine)
             self.truth.acted.add(entry.rollout)

@@ -40,6 +40,10 @@ _POINTS = 400
 """Points of a curve, at most: about the width of its picture, whatever the rollout's length."""
 _BOOKKEEPING = (StepDone, Notified, Elapsed)
 """What the receiver notes for itself; it decided nothing."""
+_ABOUT = (
+    names.KPI, names.SEGMENT, names.METRIC, names.SERVER, names.REASON, names.EVENT, names.FAULT, names.COLUMN,
+)  # fmt: skip
+"""Labels by which several alerts of one name are told apart."""
 _AFTER = timedelta(seconds=30)
 """So long after the end is looked too: what was known at the end is scraped and evaluated a little later."""
 
@@ -230,7 +234,7 @@ class _History:
             if labels.get("alertname") in (names.PHASE_COMPLETE, names.WATCHDOG):
                 continue
             for since, until in _spells([at for at, _ in points], step):
-                about = ", ".join(labels[label] for label in (names.KPI, names.SEGMENT) if label in labels)
+                about = ", ".join(dict.fromkeys(labels[label] for label in _ABOUT if labels.get(label)))
                 name = labels.get("alertname", "") + (f" ({about})" if about else "")
                 moments = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)
                 firing.append(Firing(name, labels.get(names.ACTION, "none"), *moments))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from canary.inert import unaddressed
 from canary.report import text
 from canary.report.facts import Report
 from canary.timing.zones import in_zone, moment
@@ -83,5 +84,5 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 
 def _plain(words: str) -> str:
-    """Text that stays text: nothing that an alert says becomes formatting."""
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
+    """Text that stays text: nothing that an alert says becomes formatting, or calls somebody to the ticket."""
+    return _SPECIAL.sub(r"\\\1", unaddressed(" ".join(words.split())))

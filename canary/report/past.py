@@ -122,7 +122,7 @@ def past_reports(folder: Path, service: str) -> Past:
     found, damaged = [], []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            report = read(files.read(path, _MOST_BYTES).decode())
+            report = read(files.read_own(path, _MOST_BYTES).decode())
         except (OSError, UnicodeDecodeError):
             report = None
         if report is None:

@@ -60,7 +60,7 @@ def _canvas(report: Report) -> "tuple[Figure, Axes]":
     locator = AutoDateLocator(tz=zone)  # type: ignore[no-untyped-call]  # matplotlib's dates have no types yet
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]  # as above
-    axes.set_xlabel(zone_name(report.until.astimezone(zone)), loc="right")
+    axes.set_xlabel(zone_name(report.until.astimezone(zone)), loc="left")  # at the right the formatter writes the day
     axes.grid(visible=True, color="#c9ced4", linewidth=0.5)
     for phase in report.phases[1:]:
         axes.axvline(_day(phase.since), color=GREY, linewidth=0.8, linestyle=":")

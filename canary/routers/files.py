@@ -23,7 +23,7 @@ def text_of(path: Path) -> str:
         OSError: it cannot be read, or is no file of a router's: a pipe, a device, one without an end.
         ValueError: it is no text.
     """
-    return files.read(path, _MOST_BYTES).decode()
+    return files.read_own(path, _MOST_BYTES).decode()
 
 
 def write(path: Path, text: str) -> None:
@@ -45,8 +45,9 @@ def write(path: Path, text: str) -> None:
 def _overwrite(path: Path, text: str) -> None:
     # One write into blocks the file already has: no space is needed, and of less than a block no reader sees half. Of
     # a longer file nothing is left behind but blanks.
-    descriptor = os.open(path, os.O_WRONLY)
+    descriptor = files.open_linked(path, os.O_WRONLY)
     try:
+        files.require_regular(descriptor, path)
         os.write(descriptor, text.encode().ljust(os.fstat(descriptor).st_size))
         os.fsync(descriptor)
     finally:

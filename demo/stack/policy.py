@@ -25,6 +25,8 @@ SCRAPE_SECONDS = 1.0
 
 # A window must hold a few scrapes, however fast the demo runs.
 _SHORTEST_WINDOW_SECONDS = 5.0
+# Alertmanager repeats the heartbeat every ten seconds at most, and a busy machine is no silence.
+_SHORTEST_SILENCE_SECONDS = 60.0
 
 
 def compressed(seconds: float, speed: float, at_least: float = 1.0) -> str:
@@ -60,7 +62,7 @@ def derive(strategy: Path, places: Places, *, database: str, speed: float) -> di
         },
         "router": _router(places),
         "process": {"kind": "command", "drain": "1s", **daemon.commands(places.file("canary.json"))},
-        "receiver": {**section("receiver"), **_receiver(places)},
+        "receiver": {**section("receiver"), **_receiver(places), "watchdog": _watchdog(written, checked, speed)},
         "finish": {**section("finish"), "duration": compressed(checked.finish.duration, speed)},
         "notify": {**section("notify"), "urls_file": str(places.file(NOTIFY_URLS))},
         "flags": {**written.get("flags", {}), **flags.POLICY},
@@ -86,6 +88,16 @@ def _receiver(places: Places) -> dict[str, str]:
         "url": places.url("receiver"),
         "poll": "1s",
         "reconcile": "1s",
+    }
+
+
+def _watchdog(written: dict[str, Any], checked: Policy, speed: float) -> dict[str, Any]:
+    """The heartbeat's times, for whoever freezes Prometheus and waits for what becomes of it."""
+    watchdog = checked.receiver.watchdog
+    return {
+        **written.get("receiver", {}).get("watchdog", {}),
+        "timeout": compressed(watchdog.timeout, speed, _SHORTEST_SILENCE_SECONDS),
+        "then": compressed(watchdog.then, speed, _SHORTEST_SILENCE_SECONDS / 2),
     }
 
 

@@ -9,8 +9,8 @@ from canary.names import LABELS
 from exporter.publish.snapshot import Snapshot
 
 _ROWS = "Newest rows of a version that were looked at for a kind of fault, since the rollout began."
-_FAULTY = "How many of them do not fit together: orphan, childless, amount or empty."
-_BROKEN = "Whether the canary has more of them than stable, and chance does not explain it."
+_FAULTY = "Newest rows of a version that do not fit together: orphan, childless, amount or empty."
+_BROKEN = "Whether more rows of the canary than of stable do not fit together, and chance does not explain it."
 
 _REPLICA_ROWS = "Newest rows of the primary that were looked for in the read replica, at the last look."
 _REPLICA_FAULTY = (
@@ -48,6 +48,8 @@ def replica_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for one in snapshot.replicated:
         about = [snapshot.service, snapshot.consistency_of, one.event]
+        if one.unread:
+            continue
         rows.add_metric(about, one.rows)
         for kind in names.REPLICA_FAULTS:
             faulty.add_metric([*about, kind], len(one.faulty.get(kind, ())))

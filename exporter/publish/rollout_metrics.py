@@ -62,7 +62,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
     ),
     (
         names.KPI_OVER_DISPERSION,
-        "By what the evidence is divided, as no column names the customer (no unit); absent where one does.",
+        "By what the evidence is divided, as rows of the KPI name no customer; absent where all name one.",
         attrgetter("over_dispersion"),
     ),
 )
@@ -164,7 +164,7 @@ def _levels(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) 
             before[kpi.name], now[kpi.name] = (1.0 - one if turned else one for one in levels)
     text = "What the KPI usually is by now: its worst quarter of database.window before the start, less its daily fall."
     yield _by_kpi(identity, names.KPI_STABLE_BEFORE, text, before)
-    text = "The same of stable since the weight changed; held against the level before."
+    text = "What the KPI of stable is since the weight changed; held against the level before."
     yield _by_kpi(identity, names.KPI_STABLE_NOW, text, now)
 
 

@@ -51,7 +51,7 @@ class StateFile:
     def ours(self) -> bool:
         """Whether the file is there, and is this service's."""
         try:
-            data = json.loads(files.read(self._path, _MOST_BYTES))
+            data = json.loads(files.read_own(self._path, _MOST_BYTES))
         except (OSError, ValueError, RecursionError):
             return False
         return isinstance(data, dict) and data.get("identity") == self._identity
@@ -59,7 +59,7 @@ class StateFile:
     def read(self) -> Remembered | None:
         """The earlier run's state; None when there is none that can be used."""
         try:
-            data = json.loads(files.read(self._path, _MOST_BYTES))
+            data = json.loads(files.read_own(self._path, _MOST_BYTES))
             if data["format"] != _FORMAT or data["identity"] != self._identity:
                 self._log.warn("state file is of another shop; counters restart", file=self._path)
                 return None

@@ -5,6 +5,7 @@ A running exporter would only show the series that exist in the state in which i
 
 import ast
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from canary import names
@@ -55,15 +56,34 @@ def published(package: str) -> dict[str, tuple[str, str]]:
     """Kind and help text of every series that a package's code makes, wherever a name is followed by its text."""
     found: dict[str, tuple[str, str]] = {}
     for path in sorted((ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+        for node in ast.walk(tree):
             parts = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
-            for name, text in itertools.pairwise(parts):
-                series = _series(name)
-                if series and isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value:
+            for name, following in itertools.pairwise(parts):
+                if (series := _series(name)) and (text := text_of(following, texts)):
                     histogram = isinstance(node, ast.Call) and ast.unparse(node.func) == "Histogram"
                     kind = "histogram" if histogram else "counter" if series.endswith("_total") else "gauge"
-                    found[series] = kind, text.value
+                    found[series] = kind, text
     return found
+
+
+def text_of(node: ast.expr, assignments: Sequence[ast.Assign]) -> str:
+    """A text as it is written there, with metrics' names in it, or in the variable's last assignment before."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(
+                (_series(part) or "") if isinstance(part, ast.FormattedValue) else text_of(part, ()) for part in parts
+            )
+        case ast.Name(id=variable):
+            before = [
+                one for one in assignments if one.lineno < node.lineno and ast.unparse(one.targets[0]) == variable
+            ]
+            return text_of(max(before, key=lambda one: one.lineno).value, ()) if before else ""
+        case _:
+            return ""
 
 
 def _series(node: ast.expr) -> str | None:

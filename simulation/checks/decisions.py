@@ -4,6 +4,7 @@ from canary import names
 from canary.rollout.entries import (
     Advanced,
     Entry,
+    FinishReturned,
     Held,
     Promoted,
     Resumed,
@@ -78,9 +79,10 @@ class Decisions(Promises):
         if saw is None:
             return
         rollout, _, decision = saw.partition("/")
-        lowers = isinstance(entry, Held | RollbackDecided)
+        # Where everybody was well before is always a way back, whatever step was taken meanwhile.
+        retreats = isinstance(entry, Held | RollbackDecided | FinishReturned)
         now = ("none", 0) if before is None else (before.id, before.decision)
-        same = rollout == now[0] and (lowers or int(decision) == now[1])
+        same = rollout == now[0] and (retreats or int(decision) == now[1])
         if not same:
             self.fail(
                 "a command is about what its author saw",

@@ -30,7 +30,10 @@ class Routing(Promises):
         if machine is None:
             return
         # With slots the same number is another division of traffic once the roles have changed.
-        before, now = (seen_from(split, self.truth.stable_slot) for split in (before, router.split))
+        # Which they are, an older journal does not know of a rollout that began since.
+        known = router.split.rollout in self.truth.rollouts or router.split.rollout != before.rollout
+        stable = self.truth.stable_slot if known else router.split.stable_slot
+        before, now = (seen_from(split, stable) for split in (before, router.split))
         if now.weight_ratio < before.weight_ratio and not just_woken(machine):
             self._returned(router, before, now)
         if now.weight_ratio == 0:

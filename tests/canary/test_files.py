@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from canary import files
+from canary.report.files import html
 from canary.report.past import past_reports
 from canary.rollout.store.sidefile import SideFile
 from canary.threads import InlineThreads
@@ -84,6 +85,81 @@ def test_what_was_put_in_the_place_of_our_files_is_neither_written_into_nor_wait
     assert (tmp_path / "precious").read_text(encoding="utf-8") == _PRECIOUS
     ours = [path for path in tmp_path.iterdir() if path.name in ("state.json", "kpi.npz", "lowered")]
     assert [stat.S_IMODE(path.lstat().st_mode) for path in ours] == [0o640]
+
+
+def _of_another_user(link: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a link somebody else's: who may not give it away becomes somebody else."""
+    user = os.geteuid()
+    if user == 0:
+        os.lchown(link, 65534, 65534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+
+
+def test_a_link_is_followed_when_root_or_we_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An administrator's leads to the file, also over another one; another user's is neither read nor written."""
+    (tmp_path / "precious").write_text(_PRECIOUS, encoding="utf-8")
+    _link(tmp_path / "state")
+    (tmp_path / "over").symlink_to("state")
+
+    assert files.read_own(tmp_path / "over", 100).decode() == _PRECIOUS
+    _of_another_user(tmp_path / "state", monkeypatch)
+    for name in ("state", "over"):
+        with pytest.raises(OSError, match="another user"):
+            files.read_own(tmp_path / name, 100)
+        with pytest.raises(OSError, match="another user"):
+            files.open_linked(tmp_path / name, os.O_WRONLY | os.O_CREAT)
+
+
+def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    """They are followed a few times, and then no more."""
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        files.read_own(tmp_path / "one", 100)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_link_that_is_put_there_meanwhile_is_not_followed(
+    calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two looks at the path somebody else's link takes the place of ours: ours is read, or nothing."""
+    (tmp_path / "precious").write_text(_PRECIOUS, encoding="utf-8")
+    (tmp_path / "mine").write_text("mine", encoding="utf-8")
+    (tmp_path / "state").symlink_to("mine")
+    _link(tmp_path / "placed")
+    opened, made = os.open, 0
+
+    def swapped(path: Path, *how: int) -> int:
+        nonlocal made
+        made += 1
+        try:
+            return opened(path, *how)
+        finally:
+            if made == calls:
+                _of_another_user(tmp_path / "placed", monkeypatch)
+                (tmp_path / "placed").rename(tmp_path / "state")
+
+    monkeypatch.setattr(os, "open", swapped)
+    try:
+        found = files.read_own(tmp_path / "state", 100)
+    except PermissionError:
+        found = b""
+
+    assert found == (b"" if calls == 1 else b"mine")
+
+
+def test_a_link_or_pipe_among_reports_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may write into the folder of reports does not read by the page what only the receiver may."""
+    (tmp_path / "precious").write_text(_PRECIOUS, encoding="utf-8")
+    _link(tmp_path / "shop-1.html")
+    os.mkfifo(tmp_path / "shop-2.html")
+    _of_another_user(tmp_path / "shop-1.html", monkeypatch)
+
+    for rollout in ("shop-1", "shop-2"):
+        with pytest.raises(OSError, match=r"another user|regular file"):
+            html(tmp_path, rollout)
 
 
 def test_a_pipe_among_reports_holds_nobody_up(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class SideFile:
         if path is None:
             return None
         try:
-            return json.loads(files.read(path, _MOST_BYTES))
+            return json.loads(files.read_own(path, _MOST_BYTES))
         except FileNotFoundError:
             return self._read(former, None)
         except (OSError, ValueError, RecursionError) as error:

@@ -52,6 +52,11 @@ async def check_primary(
 
 def _told(place: str, one: Replicated) -> Iterator[Finding]:
     there, here = one.newest
+    if (error := one.unread) is not None:
+        remedy = error.remedy or "see that this is the database that the shop writes to, and that this user may read it"
+        where = f"{error.place}: " if error.place else ""
+        yield failed(place, f"{one.event} are not compared: {where}{error.what}", remedy)
+        return
     for kind, ids in one.faulty.items():
         listed = ", ".join(ids[:_LISTED]) + (", ..." if len(ids) > _LISTED else "")
         what = f"{len(ids)} of the newest {one.event} {_WORDS[kind]}: {listed}"

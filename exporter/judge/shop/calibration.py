@@ -152,7 +152,7 @@ def read(policy: Policy) -> Calibration | None:
     """
     path = calibration_file(policy)
     try:
-        data = json.loads(files.read(path, _MOST_BYTES))
+        data = json.loads(files.read_own(path, _MOST_BYTES))
         if data.pop("format") != _FORMAT:
             return None
         kpis = {

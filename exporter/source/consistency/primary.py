@@ -22,7 +22,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from canary import names
-from canary.errors import DatabaseError, DatabaseSchemaError
+from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.policy.reading.document import Location
 from canary.timing.clock import Clock
@@ -32,6 +32,7 @@ from exporter.source.consistency.newest import ID, OUTCOME, VALUE, NewestRows, n
 from exporter.source.database import Row, Session
 from exporter.source.watch.replica import replica_lag_seconds
 
+_AT = "database.primary"
 _SETTLE_SECONDS = 2.0
 """Between the primary's answer and the replica's: what has been sent and has not been received is in no lag."""
 _PATIENCE_SECONDS = 10.0
@@ -50,12 +51,14 @@ class Replicated:
         rows: how many of the primary's could be looked for in the replica.
         newest: the newest row's id in the primary, and in the replica; empty where there is no row.
         faulty: by one of `names.REPLICA_FAULTS`, the ids of such rows, newest first; no kinds without any.
+        unread: why none could be compared; None where that was possible.
     """
 
     event: str
     rows: int
     newest: tuple[str, str]
     faulty: Mapping[str, Sequence[str]]
+    unread: DatabaseError | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class _Look:
 async def held_against_primary(
     policy: Policy, replica: Session, primary: Session, clock: Clock, *, most: int
 ) -> list[Replicated]:
-    """What differs between a replica and its primary, by event; of events whose tables both have.
+    """What differs between a replica and its primary, by event; what cannot be read in one of them is not compared.
 
     Args:
         policy: as the order database has it (`exporter.source.sources.policy_at`).
@@ -97,18 +100,17 @@ async def held_against_primary(
     patience = policy.database.replica.max_lag if policy.database.replica is not None else _PATIENCE_SECONDS
     await require_primary(primary)
     asked_at, now = clock.monotonic(), clock.now().timestamp()
-    there = {
-        name: [look] for name, look in (await _looks(policy, primary, now, most, list(policy.database.events))).items()
-    }
+    found: dict[str, Replicated] = {}
+    there = await _looks(policy, primary, now, most, list(policy.database.events), found)
     await _caught_up(replica, clock, asked_at, max(patience, _PATIENCE_SECONDS))
-    here = {name: [look] for name, look in (await _looks(policy, replica, now, most, list(there))).items()}
-    found = {name: _compared(name, there[name], here[name]) for name in here}
+    here = await _looks(policy, replica, now, most, list(there), found)
+    found |= {name: _compared(name, [there[name]], [here[name]]) for name in here}
     if doubtful := [name for name, one in found.items() if one.faulty]:
-        again = await _looks(policy, primary, now, most, doubtful)
+        again = await _looks(policy, primary, now, most, doubtful, found)
         await clock.sleep(patience)
-        for name, look in (await _looks(policy, replica, now, most, list(again))).items():
-            found[name] = _compared(name, [*there[name], again[name]], [*here[name], look])
-    return list(found.values())
+        for name, look in (await _looks(policy, replica, now, most, list(again), found)).items():
+            found[name] = _compared(name, [there[name], again[name]], [here[name], look])
+    return [found[name] for name in policy.database.events]
 
 
 async def require_primary(session: Session) -> None:
@@ -120,7 +122,7 @@ async def require_primary(session: Session) -> None:
     await session.rows(sa.text("SELECT 1"))
     if session.dialect_name == "postgresql" and (await session.rows(_RECOVERY))[0][0]:
         what = "what is called the primary is a replica itself"
-        raise DatabaseError(what, place="database.primary", remedy="name the server that the shop writes to")
+        raise DatabaseError(what, place=_AT, remedy="name the server that the shop writes to")
 
 
 async def _caught_up(replica: Session, clock: Clock, asked_at: float, patience: float) -> None:
@@ -136,18 +138,22 @@ async def _caught_up(replica: Session, clock: Clock, asked_at: float, patience: 
             raise DatabaseError(what, place="database.replica", remedy="see that it follows its primary")
 
 
-async def _looks(policy: Policy, session: Session, now: float, most: int, events: Sequence[str]) -> dict[str, _Look]:
-    """The newest rows until now of events whose table is there; the schema watch tells of the others."""
-    found, second = {}, math.floor(now)
+async def _looks(
+    policy: Policy, session: Session, now: float, most: int, events: Sequence[str], found: dict[str, Replicated]
+) -> dict[str, _Look]:
+    """The newest rows until now by event; *found* is told of those that cannot be read here."""
+    looks, second = {}, math.floor(now)
     for name in events:
+        event = policy.database.events[name]
         try:
-            event = policy.database.events[name]
-            found[name] = _Look.at(
-                await newest_rows(policy, session, name, event, _place, now, until=second, most=most)
-            )
-        except DatabaseSchemaError:
-            continue
-    return found
+            rows = await newest_rows(policy, session, name, event, _place, now, until=second, most=most)
+        except (DatabaseUnavailableError, DatabaseTimeoutError):
+            raise
+        except DatabaseError as error:  # no such table, or this user may not read it: that says nothing of the others
+            found[name] = Replicated(name, 0, ("", ""), {}, error)
+        else:
+            looks[name] = _Look.at(rows)
+    return looks
 
 
 def _place(location: Location) -> str:
@@ -178,7 +184,17 @@ def _compared(event: str, there: Sequence[_Look], here: Sequence[_Look]) -> Repl
         for kind, numbers in by_kind.items()
         if numbers
     }
-    return Replicated(event, len(always_there), (there[-1].newest, here[-1].newest), faulty)
+    newest = there[-1].newest, here[-1].newest
+    return Replicated(event, len(always_there), newest, faulty, _crowded([*there, *here], since))
+
+
+def _crowded(looks: Sequence[_Look], since: float) -> DatabaseError | None:
+    """What to do where no look reaches back beyond one moment, of which there may be more rows than were read."""
+    most = max(len(look.rows) for look in looks)
+    if not most or any(moment > since for look in looks for moment, _ in look.rows.values()):
+        return None
+    what = f"the newest {most} rows have one and the same time, and there may be more of it"
+    return DatabaseError(what, remedy=f"raise {_AT}.rows")
 
 
 def _always(looks: Sequence[_Look], since: float) -> dict[int, float]:

@@ -2,7 +2,8 @@
 
 As the watch of rows that fit together, it has sessions of its own and at most one look at a time, so that no verdict
 waits for it. A primary that is unreachable is said once in the log, and costs what is known of it; rows that were found
-to be missing stay so until a look finds them, since a hold must not end because nobody could look.
+to be missing stay so until a look finds them, since a hold must not end because nobody could look. A single event
+that cannot be read in one of both is told in the same way, and is absent from the metrics.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ class PrimaryWatch:
         self._rollout = ""
         self._found: tuple[Replicated, ...] = ()
         self._failed = False
+        self._unread: dict[str, str] = {}
 
     @classmethod
     def of(cls, policy: Policy, clock: Clock) -> Self | None:
@@ -86,7 +88,7 @@ class PrimaryWatch:
         await self._primary.close()
 
     async def _look(self, rollout: str, most: int) -> None:
-        known = {one.event: one.faulty for one in self._found}
+        known = {one.event: one for one in self._found}
         try:
             found = await held_against_primary(self._policy, self._replica, self._primary, self._clock, most=most)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next look may find more
@@ -97,12 +99,21 @@ class PrimaryWatch:
         self._failed = False
         if rollout != self._rollout:
             return
-        self._found = tuple(found)
-        for one in found:
+        self._tell_unread(found)
+        self._found = tuple(known.get(one.event, one) if one.unread else one for one in found)
+        for one in self._found:
+            before = known[one.event].faulty if one.event in known else {}
             for kind, ids in one.faulty.items():
-                if ids != known.get(one.event, {}).get(kind):
-                    listed = ", ".join(ids[:_LISTED])
+                if ids != before.get(kind):
                     self._log.warn(
                         f"rows of the replica are {kind}, compared with its primary's",
-                        event=one.event, rows=f"{len(ids)} of {one.rows}", newest_ids=listed,
+                        event=one.event, rows=f"{len(ids)} of {one.rows}", newest_ids=", ".join(ids[:_LISTED]),
                     )  # fmt: skip
+
+    def _tell_unread(self, found: Sequence[Replicated]) -> None:
+        """Say of which events nothing is known, once for each reason."""
+        unread = {one.event: str(one.unread) for one in found if one.unread}
+        for event, why in unread.items():
+            if self._unread.get(event) != why:
+                self._log.warn("rows of the replica are not compared with its primary's", event=event, error=why)
+        self._unread = unread

@@ -89,7 +89,7 @@ def greetings(database: OrderDatabase) -> list[str]:
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
                 # The driver asks for warnings and logs each: a line, with what is in it, for every odd row each time.
                 "SET SESSION max_error_count = 0",
-                f"SET SESSION lock_wait_timeout = {max(1, int(limit))}",
+                f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS:.0f}",  # it knows whole seconds
                 f"SET SESSION max_statement_time = {limit:g}",
                 f"SET SESSION max_execution_time = {int(limit * 1000)}",
             ]

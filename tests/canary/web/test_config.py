@@ -255,10 +255,21 @@ def test_what_cannot_be_obeyed_is_refused(tmp_path: Path, text: str, fault: str)
     assert fault in str(caught.value)
 
 
-def test_a_fault_never_quotes_a_secret(tmp_path: Path) -> None:
-    """What stands where a hash should be may be a password; it is not printed."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "basic_auth_users: {me: hunter2}",
+        "basic_auth_users: {me: [hunter2]}",
+        "basic_auth_users: {me: 'hunter2}\n",
+        "basic_auth_users: {me: hunter2\n",
+        "basic_auth_users: {me: !hunter2 x}",
+        "basic_auth_users: *hunter2\n",
+    ],
+)
+def test_a_fault_never_quotes_a_secret(tmp_path: Path, text: str) -> None:
+    """What stands where a hash should be may be a password; it is not printed, also of a file that is no YAML."""
     with pytest.raises(WebConfigError) as caught:
-        load_web_config(_write(tmp_path / "web.yml", "basic_auth_users: {me: hunter2}"))
+        load_web_config(_write(tmp_path / "web.yml", text))
 
     assert "hunter2" not in str(caught.value)
 

@@ -37,6 +37,9 @@ def test_only_places_and_times_differ_from_the_strategy(places: Places) -> None:
     assert [phase.traffic for phase in derived.phases] == [phase.traffic for phase in original.phases]
     assert set(derived.flags) == {*original.flags, flags.FLAG}
     assert [phase.duration * 30 for phase in derived.phases] == [phase.duration for phase in original.phases]
+    beat, own = derived.receiver.watchdog, original.receiver.watchdog
+    assert (beat.timeout, beat.then) == (60, 30)
+    assert (beat.action, beat.up_to) == (own.action, own.up_to)
     for tier in ("critical", "warning", "info"):
         numbers = {key: value for key, value in strategy["signals"][tier].items() if key != "hold_for"}
         written = yaml.safe_load(path.read_text())["signals"][tier]

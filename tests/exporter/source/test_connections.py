@@ -1,6 +1,7 @@
 """Connections as shops have them: TLS, sockets, poolers, servers that hang, SQLite files of any name and mode."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from canary.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnavailableError
 from canary.policy.database.section import Database, Replica
@@ -258,6 +260,56 @@ async def test_a_slow_statement_is_not_a_server_that_hangs(postgres: Postgres) -
     """While a statement runs, others are greeted: it is waited for."""
     async with session_at(postgres.new_database(), statement_timeout=60) as session:
         assert (await session.rows(sa.text("SELECT 1 FROM pg_sleep(5)")))[0][0] == 1
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+async def test_a_locked_table_is_given_up_long_before_the_statements_limit(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """A migration holds one table: the others are read on by the same connection, however long a statement may take."""
+    data = ShopData(request.getfixturevalue(kind).new_database())
+    await data.create()
+    lock = "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE" if kind == "postgres" else "LOCK TABLES orders WRITE"
+    engine = create_async_engine(data.url)
+    async with session_at(data.url, statement_timeout=3600) as session, engine.connect() as migration:
+        await migration.execute(sa.text(lock))
+        async with asyncio.timeout(600):
+            with pytest.raises(DatabaseTimeoutError):
+                await session.rows(sa.text("SELECT count(*) FROM orders"))
+        assert await session.rows(sa.text("SELECT count(*) FROM visits")) == [(0,)]
+    await engine.dispose()
+    await data.close()
+
+
+def _narrow(server: Postgres | MariaDb) -> str:
+    """A database with a user who may have one connection; its address."""
+    url = server.new_database()
+    if isinstance(server, Postgres):
+        server.execute(url, "CREATE ROLE narrow LOGIN CONNECTION LIMIT 1")
+    else:
+        user = "narrow@'127.0.0.1'"
+        server.execute(f"CREATE USER {user} WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON *.* TO {user}")
+    return url.replace("shop@", "narrow@")
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+async def test_a_server_without_a_free_connection_is_down_until_there_is_one(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """The reason is the server's. One connection is enough, also while a slow statement looks like a hanging server."""
+    server = request.getfixturevalue(kind)
+    url, slow = _narrow(server), "pg_sleep(4)" if kind == "postgres" else "SLEEP(4)"
+    async with session_at(url, statement_timeout=60) as first, session_at(url) as second:
+        await first.rows(sa.text("SELECT 1"))
+        with pytest.raises(DatabaseUnavailableError, match="connections"):
+            await second.rows(sa.text("SELECT 1"))
+        assert len(await first.rows(sa.text(f"SELECT {slow}"))) == 1
+        await first.close()
+        async with asyncio.timeout(60):
+            while True:  # the server may take a moment to notice
+                with contextlib.suppress(DatabaseUnavailableError):
+                    assert await second.rows(sa.text("SELECT 1")) == [(1,)]
+                    break
 
 
 async def statements_of(url: str, questions: int) -> int:

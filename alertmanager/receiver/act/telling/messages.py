@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from canary.inert import inert
 from canary.names import ALERTS, BLIND_ALERT, DASHBOARD_UIDS
 from canary.notify import Message, Tone
 from canary.rollout.entries import (
@@ -111,18 +112,18 @@ def message(entry: Entry, rollout: Rollout, facts: Facts, key: str, *, operators
     title, todo, tone = _parts(entry, rollout, facts)
     lines = [
         f"{rollout.canary} (canary) against {rollout.stable} (stable), rollout {rollout.id}",
-        entry.reason,
-        f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}.",
+        inert(entry.reason),
+        f"Decided {entry.at:%Y-%m-%d %H:%M:%S} UTC by {inert(entry.actor)}.",
         # Right after a start or an advance the routers are still on their way.
         facts.traffic and isinstance(entry, RollbackDecided) and f"Traffic: {facts.traffic}.",
-        *(f"Price: {price}." for price in facts.prices if isinstance(entry, Held | Advanced)),
-        todo,
+        *(f"Price: {inert(price)}." for price in facts.prices if isinstance(entry, Held | Advanced)),
+        *map(inert, todo.splitlines()),
         *_links(entry, rollout, facts),
         *(_way_back(entry, rollout, facts) if operators else ()),
         f"[{key}]",
     ]
     text = "\n".join(line for line in lines if line)
-    return Message(in_zone(f"{facts.service}: {title}", facts.zone), in_zone(text, facts.zone), tone)
+    return Message(in_zone(f"{facts.service}: {inert(title)}", facts.zone), in_zone(text, facts.zone), tone)
 
 
 def _way_back(entry: Entry, rollout: Rollout, facts: Facts) -> Iterator[str]:
@@ -221,7 +222,7 @@ def _rollback_parts(rollout: Rollout, facts: Facts, cause: str) -> tuple[str, st
         return f"canary {rollout.canary} was rolled back ({cause})", todo, Tone.FAILURE
     asked = (Step.TRAFFIC, Step.PROCESS) if facts.process else (Step.TRAFFIC,)
     missing = [step.value for step in asked if step not in rollout.steps]
-    faults = "; ".join(f"{name}: {fault}" for name, fault in facts.faults.items())
+    faults = "; ".join(f"{name}: {inert(fault)}" for name, fault in facts.faults.items())
     todo = (
         f"NOT COMPLETE: {', '.join(missing)} not confirmed. {faults}\nRetrying automatically; intervene manually now."
     )

@@ -97,9 +97,7 @@ class RollbackLog:
 
 def _write(path: Path, lines: tuple[bytes, ...]) -> None:
     try:
-        # A link is followed: administrators make them for logs.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, files.MODE), "rb+") as file:
+        with os.fdopen(files.open_linked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "rb+") as file:
             files.require_regular(file.fileno(), path)
             before = file.read()
             missing = [line + b"\n" for line in _missing(before.split(b"\n"), lines)]

@@ -25,7 +25,7 @@ from alertmanager.receiver.http.page.render import home, sections
 from alertmanager.receiver.http.page.sessions import COOKIE, Session, Sessions
 from alertmanager.receiver.http.page.view import Viewer
 from canary.errors import CanaryError
-from canary.report.files import paths
+from canary.report.files import html
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
@@ -120,13 +120,13 @@ class Page:
     async def report(self, call: Call) -> web.Response:
         """The report of a rollout that the journal has."""
         name = call.request.match_info["rollout"]
-        known = any(one.id == name for one in (await self._viewer.view()).releases)
+        nothing = Refusal(HTTPStatus.NOT_FOUND, "there is no report of this rollout")
+        if all(one.id != name for one in (await self._viewer.view()).releases):
+            raise nothing
         try:
-            text = await asyncio.to_thread(paths(self._reports(), name, ("html",))[0].read_text, "utf-8")
-        except OSError:
-            known, text = False, ""
-        if not known:
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is no report of this rollout")
+            text = await asyncio.to_thread(html, self._reports(), name)
+        except (OSError, ValueError):
+            raise nothing from None
         return web.Response(text=text, content_type="text/html", headers=REPORT_HEADERS)
 
     async def unknown(self, _call: Call) -> web.Response:

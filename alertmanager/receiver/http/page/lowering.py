@@ -9,10 +9,11 @@ from alertmanager.receiver.decide.commands import Request
 from alertmanager.receiver.http.links import Link, RollbackLinks
 from alertmanager.receiver.http.page import forms
 from alertmanager.receiver.http.page.headers import HEADERS
+from alertmanager.receiver.http.page.parts.words import STATES
 from canary.rollout.commands.seen import Seen
 from canary.rollout.commands.verbs import Verb
 from canary.rollout.entries import Entry
-from canary.rollout.state import Rollout
+from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
 from canary.web.routes.table import Call, Refusal
 
@@ -62,12 +63,16 @@ class Lowering:
             Refusal: it is no link of ours, it was used, or its rollout does not run.
         """
         link = self._links.read(call.request.match_info["token"])
+        rollout = self._store.rollouts.get(link.rollout)
+        now = f"rollout {link.rollout} is {STATES[rollout.state].lower() if rollout else 'not known here'}"
         if self._store.answered(f"{Verb.ROLLBACK}:{link.key}"):
-            raise Refusal(HTTPStatus.GONE, "this link was used already; it works once")
-        rollout = self._store.rollout
-        if rollout is None or rollout.id != link.rollout or not rollout.running:
-            what = f"rollout {link.rollout} does not run any more: there is nothing to roll back"
-            raise Refusal(HTTPStatus.CONFLICT, what)
+            raise Refusal(HTTPStatus.GONE, f"this link was used already, and works once: {now}")
+        if rollout is None or not rollout.running:
+            # After the promotion whoever rolls back must know that the stable servers still run the old version.
+            newest = self._store.rollout
+            possible = newest is not None and newest.id == link.rollout and newest.state in UNFINISHED
+            remedy = "sign in at the page to roll back" if possible else ""
+            raise Refusal(HTTPStatus.CONFLICT, f"this link is for a running rollout: {now}", remedy=remedy)
         return link, rollout
 
 

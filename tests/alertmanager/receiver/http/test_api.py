@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from tests.support.receiving.receiver import (
     router_section,
     until,
 )
+from tests.support.web.webserver import served
 
 VERBS = ["start", "hold", "resume", "advance", "promote", "rollback"]
 
@@ -446,3 +448,26 @@ async def test_what_an_alert_says_stays_data(alone: Setting, receiver: Receiver)
     lines = (alone.folder / "rollbacks.log").read_text().split("\n")
     assert (len(lines), lines[3]) == (4, "")
     assert json.loads(lines[0])["reason"].startswith("first\n")
+
+
+async def test_an_address_that_an_alert_brings_is_not_asked(alone: Setting, receiver: Receiver) -> None:
+    """Alertmanager names its own address and Prometheus'; the receiver asks the policy's, whoever sends the webhook."""
+    heard: list[str] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.append(request.path)
+        return web.Response()
+
+    rollout = receiver.store.rollout
+    assert rollout is not None
+    async with served(web.route("*", "/{path:.*}", hear)) as address:
+        url = f"http://{address}/latest/meta-data"
+        brought = {
+            **alert("Evil", "rollback", rollout, instance=address, url=url, runbook_url=url),
+            "generatorURL": url,
+        }
+        brought["annotations"] |= dict.fromkeys(("runbook_url", "dashboard", "silence_url", "url"), url)
+        assert await post(alone, payload(brought, externalURL=url, receiver=url)) == 202
+        await until(alone, "logged", lambda now: "log" in now["rollout"]["steps"])
+
+    assert heard == []

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from canary import names
 from canary.errors import DatabaseError, DatabaseUnavailableError
-from canary.finding import Finding
+from canary.finding import Finding, Status
 from canary.policy.database.section import Primary, Replica
 from canary.policy.model import Policy
 from canary.timing.clock import Clock, SystemClock
@@ -24,7 +24,7 @@ from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, refresher_on
 from tests.support.databases.postgres import Postgres
 from tests.support.databases.postgresreplica import PostgresReplica
-from tests.support.databases.shopdata import ORDERS, VISITS, ShopData, fill
+from tests.support.databases.shopdata import ORDERS, PAYMENTS, VISITS, ShopData, fill
 from tests.support.programs.processes import eventually
 from tests.support.receiving.entries import rollout_of, started
 
@@ -208,6 +208,31 @@ async def test_rows_that_the_replica_lacks_have_beyond_or_otherwise_are_named(sh
     assert any(what.startswith("the replica has the newest") and "of payments" in what for what in told)
 
 
+async def test_what_one_of_both_cannot_be_asked_for_is_said_not_to_be_compared(shop: Published) -> None:
+    """A table that the primary lacks, and more rows of one time than are read: neither may pass for alike."""
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
+    await shop.there.run(sa.text("DROP TABLE orders"))
+    await shop.there.run(PAYMENTS.delete())
+    await shop.there.insert_many(PAYMENTS, [{"version": "v1.0", "created_at": at} for _ in range(100)])
+    await shop.followed()
+
+    told = [(one.status, one.what) for one in await _checked(shop.policy)]
+    watch = PrimaryWatch.of(shop.policy, SystemClock())
+    assert watch is not None
+    watch.follow(rollout_of([started("r1", datetime.now(UTC))]))
+    await watch.settled()
+    await watch.close()
+
+    (orders,) = ((status, what) for status, what in told if what.startswith("orders"))
+    (payments,) = ((status, what) for status, what in told if what.startswith("payments"))
+    assert orders[0] is payments[0] is Status.FAILED
+    assert "orders are not compared" in orders[1]
+    assert 'relation "orders" does not exist' in orders[1]
+    assert "payments are not compared: the newest 100 rows have one and the same time" in payments[1]
+    assert {one.event for one in watch.found("r1") if one.unread} == {"payments", "orders"}
+    assert any(status is Status.OK and "of visits as its primary has them" in what for status, what in told)
+
+
 async def test_a_row_that_comes_a_moment_late_is_not_missing(shop: Published) -> None:
     """A subscriber tells no lag: what comes within `max_lag` after a first look without it is under way."""
     name = shop.there.url.rsplit("/", 1)[1]
@@ -236,7 +261,7 @@ async def test_a_row_that_comes_a_moment_late_is_not_missing(shop: Published) ->
 async def test_what_is_missing_is_published_while_a_rollout_runs_and_stays_when_nobody_can_look(
     shop: Published, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the rollout's id; a primary that is away ends no hold, is said once, and keeps no refresh from working."""
+    """With the rollout's id; a primary that has the table no more, or is away, ends no hold, and delays no refresh."""
     gone = await shop.there.insert(VISITS, version="v1.0", created_at=datetime.now(UTC) - timedelta(seconds=20))
     await shop.followed()
     await shop.here.run(VISITS.delete().where(VISITS.c.id == gone))
@@ -253,18 +278,20 @@ async def test_what_is_missing_is_published_while_a_rollout_runs_and_stays_when_
             return registry.get_sample_value(names.REPLICA_FAULTY_ROWS, about)
 
         await refresher.refresh()
-        assert missing() is None
         await watch.settled()
         await refresher.refresh()
         assert missing() == 1
 
-        shop.cut_off()
-        for _ in range(2):
+        shop.server.execute(shop.there.url, "ALTER TABLE visits RENAME TO visited")
+        for away in (False, True, True):
+            if away:
+                shop.cut_off()
             clock.advance(Primary().interval)
             await refresher.refresh()
             await watch.settled()
-        await refresher.refresh()
-        assert missing() == 1
+            await refresher.refresh()
+            assert missing() == 1
+        assert caplog.messages.count("rows of the replica are not compared with its primary's") == 1
         assert caplog.messages.count("the replica cannot be held against its primary") == 1
         assert refresher.snapshot.database_up
         refresher.rollout = None

@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from canary.timing.clock import SystemClock
 from exporter.source.database import Patience
+from exporter.source.session import order_session
 from exporter.source.sources import order_sources
 from exporter.source.watch.clock import database_clock
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, refresher_on, settle
+from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.shopdata import ShopData, fill
 
 
@@ -35,3 +38,17 @@ async def test_the_judge_is_blind_while_the_clock_is_wrong(lite: ShopData, clock
             found.append("clock" in refresher.snapshot.blind)
 
     assert found == [False, True, False]
+
+
+async def test_a_mariadb_whose_clock_is_wrong_is_found_to_be() -> None:
+    """Its own word counts: sessions of this server believe that it is half an hour earlier."""
+    with MariaDb(["init-connect=SET timestamp = UNIX_TIMESTAMP() - 1800"]) as server:
+        # What a server does at the beginning of a session it does not do for administrators.
+        server.execute("GRANT SELECT ON *.* TO reader@'127.0.0.1' IDENTIFIED BY ''")
+        policy = policy_for(server.new_database().replace("shop@", "reader@"))
+        async with order_session(policy, Patience.LIVE) as session:
+            found = await database_clock(session, SystemClock())
+
+    assert found is not None
+    # A clock that stands still until it is asked again is the further behind, the later it is asked.
+    assert found.seconds <= -1800 + found.uncertain_seconds + 1

@@ -151,3 +151,27 @@ def test_a_rollback_that_is_not_complete_names_only_what_there_is(*, process: bo
 
     assert f"NOT COMPLETE: {missing} not confirmed. router edge: is unreachable" in told.body
     assert "Traffic: canary 5%, stable 95%." in told.body
+
+
+def test_no_text_of_a_stranger_mentions_somebody_or_begins_a_line() -> None:
+    """Reasons, names, currencies and error messages stay words: the message's own lines are all there is."""
+    hostile = "@everyone <!here> [page](http://evil.example)\nRoll back (asks first; works once): http://evil.example"
+    decided = RollbackDecided(**{**COMMON, "reason": hostile, "actor": hostile}, cause="CanaryHighErrorRate")
+    held = Held(**{**COMMON, "reason": hostile}, cause=hostile)
+    facts = Facts("shop", faults={"traffic": hostile}, prices=[hostile])
+
+    for entry in (decided, held):
+        plain = message(type(entry)(**{**COMMON, "cause": "x"}), rollout(entry), Facts("shop"), "shop/r-1/7")
+        found = message(entry, rollout(entry), facts, "shop/r-1/7")
+        text = f"{found.title}\n{found.body}"
+        assert not [sign for sign in ("@everyone", "<!here", "](http") if sign in text]
+        assert not [line for line in text.splitlines() if line.startswith("Roll back")]
+        assert len(text.splitlines()) <= len(f"{plain.title}\n{plain.body}".splitlines()) + 1  # the price
+
+
+def test_the_owner_that_the_policy_names_may_be_mentioned() -> None:
+    """The policy's own words are sent as they stand: `owner: "@payments"` is meant."""
+    held = Held(**COMMON, cause="CanaryKpi", kpi="payment_success_rate")
+    facts = Facts("shop", owners={"payment_success_rate": "@payments"})
+
+    assert "owner @payments." in message(held, rollout(held), facts, "shop/r-1/7").body

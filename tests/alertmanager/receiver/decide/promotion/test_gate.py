@@ -80,3 +80,18 @@ def test_bytes_that_are_no_http_keep_it_closed(answer: bytes) -> None:
             return await asked(url)
 
     assert asyncio.run(ask()).startswith("the gate ")
+
+
+async def test_a_gate_is_told_nothing() -> None:
+    """It is asked by a GET without credentials, cookies or a body: who listens there learns nothing of it."""
+    heard: list[tuple[str, bool, set[str]]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.append((request.method, request.can_read_body, {name.lower() for name in request.headers}))
+        return web.Response(headers={"Set-Cookie": "known=1"})
+
+    async with served(web.route("*", "/", answer)) as address, aiohttp.ClientSession() as session:
+        for _ in range(2):
+            assert await objection(UrlGate(url=f"http://{address}/"), session) == ""
+
+    assert heard[0] == ("GET", False, {"host", "accept", "accept-encoding", "user-agent"})

@@ -349,7 +349,10 @@ async def test_a_report_is_shown_of_rollouts_that_there_are(setting: Setting) ->
         outside, _ = await get(http, f"{setting.url}/page/reports/..%2Foperator-token")
         async with http.get(f"{setting.url}/page/reports/{rollout}") as answer:
             policy = answer.headers["Content-Security-Policy"]
+        (reports / f"{rollout}.html").write_bytes(b"\xff damaged")
+        damaged, _ = await get(http, f"{setting.url}/page/reports/{rollout}")
 
+    assert damaged == 404
     assert (found, text) == (200, "<h1>It went well</h1>")
     assert (other, outside) == (404, 404)
     assert "default-src 'none'" in policy

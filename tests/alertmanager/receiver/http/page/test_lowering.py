@@ -43,7 +43,7 @@ async def test_the_link_rolls_back_once(tmp_path: Path) -> None:
         async with receiving(setting):
             code, text = await post(http, f"{setting.url}{path}")
 
-    assert (code, "it works once" in text) == (410, True)
+    assert (code, f"works once: rollout {rollout.id} is roll" in text) == (410, True)  # -ing, or -ed already
     entries = await setting.journal()
     (decided,) = (entry for entry in entries if entry.kind is Kind.ROLLBACK)
     assert (decided.actor, decided.reason) == ("link in a message", "from my phone")
@@ -56,9 +56,23 @@ async def test_a_link_of_an_earlier_rollout_lowers_nothing(tmp_path: Path) -> No
         await order(setting, "start", canary="v2.0", stable="v1.0")
         code, text = await post(http, setting.url + receiver.links.url("an-earlier-one", 1).removeprefix(PAGE))
 
-        assert (code, "nothing to roll back" in text) == (409, True)
+        assert (code, "rollout an-earlier-one is not known here." in text) == (409, True)
         assert receiver.store.rollout is not None
         assert receiver.store.rollout.running
+
+
+async def test_who_comes_after_the_promotion_reads_what_is_still_possible(tmp_path: Path) -> None:
+    """A promoted version can be rolled back, by whoever knows that the stable servers still run the old one."""
+    setting = Setting(tmp_path / "receiver", changes={"receiver": {"page_url": PAGE}})
+    async with receiving(setting) as receiver, aiohttp.ClientSession() as http:
+        await order(setting, "start", canary="v2.0", stable="v1.0")
+        await order(setting, "promote", reason="tried", force=True)
+        rollout = receiver.store.rollout
+        assert rollout is not None
+        code, text = await post(http, setting.url + receiver.links.url(rollout.id, 1).removeprefix(PAGE))
+
+        assert (code, f"{rollout.id} is promoted; sign in at the page to roll back." in text) == (409, True)
+        assert receiver.store.rollout == rollout
 
 
 async def test_links_follow_a_reload(tmp_path: Path) -> None:
