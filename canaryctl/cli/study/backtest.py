@@ -74,7 +74,7 @@ def _table(replays: "list[Replay]") -> Table:
 
 
 def _proofs(replays: "list[Replay]") -> list[str]:
-    """What harm was proven on, a line each: beside the numbers it would not fit a terminal."""
+    """What harm was proven on, a line each: next to the numbers it would not fit a terminal."""
     proofs = [
         f"{replay.rollout.name}, {kpi.name}: {proof}"
         for replay in replays
