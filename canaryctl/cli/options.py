@@ -56,7 +56,7 @@ output_format = format_option()
 
 
 def one_of(flag: str, name: str, values: Iterable[str], about: str, *, multiple: bool = False) -> _Decorator:
-    """An option for one of many words, which `--help` lists in its text: next to the flag they would pass 80 columns."""
+    """An option for one of many, which `--help` lists in its text; next to the flag they would pass 80 columns."""
     words = list(map(str, values))
     about = f"{about} One of {', '.join(words)}."
     return click.option(flag, type=click.Choice(words), metavar=name, multiple=multiple, help=about)
