@@ -27,5 +27,5 @@ def verdict_words(verdict: str) -> str:
 
 
 def no_unit(over_dispersion: float) -> str:
-    """What is said of a KPI whose units are not customers: its evidence is divided by the *over_dispersion* of rows."""
-    return f"no unit, evidence divided by {over_dispersion:.1f}"
+    """What is said where rows of a KPI name no customer: its evidence is divided by their *over_dispersion*."""
+    return f"rows without a customer, evidence divided by {over_dispersion:.1f}"

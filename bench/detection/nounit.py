@@ -13,8 +13,9 @@ import numpy as np
 
 from bench.detection.real import RATES, cell, policy_of, rollout_named
 from bench.detection.shops.customers import END, VERSIONS, Draft
+from bench.detection.shops.harms import HARMFUL
 from bench.detection.shops.shop import START
-from bench.detection.shops.situations import HARMFUL, SOUND
+from bench.detection.shops.situations import SOUND
 from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.model import Policy
 from exporter.evidence.judge import RolloutEvidence, Verdict

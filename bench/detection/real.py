@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from bench.detection.shops.customers import CANARY, END, STABLE, VERSIONS, WEIGHTS, Draft
+from bench.detection.shops.harms import HARMFUL
 from bench.detection.shops.shop import PHASES, START
-from bench.detection.shops.situations import HARMFUL, SOUND, Situation
+from bench.detection.shops.situations import SOUND, Situation
 from canary.policy.kpis import DEFAULT_KPIS
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout, State, Weight

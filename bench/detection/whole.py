@@ -1,35 +1,27 @@
-"""Healthy rollouts of a whole shop under the default policy: visits, carts, checkouts, orders, payments, feedback."""
+"""Healthy rollouts of a whole shop under `canary.yaml`: visits, carts, checkouts, orders, payments, feedback.
+
+Rows take the product's own path, as in `real`; every second rollout is drawn as nginx draws.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from bench.detection.shops.shop import DAY_SECONDS, PHASES, START
-from canary.policy.kpis import DEFAULT_KPIS
-from canary.policy.model import Policy
-from exporter.evidence.grid import Bools, Floats
-from exporter.evidence.judge import (
-    ConversionRows,
-    EntryRows,
-    MeanRows,
-    OutcomeRows,
-    RolloutJudge,
-    RolloutRows,
-    Verdict,
-)
-from exporter.judge.parameters import judge_parameters
+from bench.detection.real import rollout_named
+from bench.detection.shops.customers import BEGAN, END, VERSIONS, Draft
+from bench.detection.shops.shop import DAY_SECONDS
+from canary.policy import load_policy
+from exporter.evidence.grid import Bools, Floats, Ints
+from exporter.evidence.judge import Verdict
+from exporter.judge.rollout import JudgedRollout
 
 SEEDS = {2.0: 300, 20.0: 300, 200.0: 250, 2000.0: 100, 20000.0: 15}
-END = START + 60 * sum(minutes for minutes, _ in PHASES)
-WEIGHTS = [
-    (float(START + 60 * start), share)
-    for start, (_, share) in zip(np.cumsum([0.0, *(minutes for minutes, _ in PHASES[:-1])]), PHASES, strict=True)
-]
-POLICY = Policy(service="shop", kpis=DEFAULT_KPIS)
+POLICY = load_policy(Path(__file__).parents[2] / "canary.yaml")
 
 
 @dataclass(frozen=True)
@@ -49,62 +41,76 @@ class Shop:
     settle_seconds: float = 120.0
 
 
-def rows(shop: Shop, rng: np.random.Generator) -> RolloutRows:
-    """One healthy rollout's rows."""
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """Those who have come so far: who, when, and which row of theirs says so."""
+
+    customers: Ints
+    times: Floats
+    rows: Ints
+
+    def some(self, chosen: Bools) -> _Step:
+        return _Step(self.customers[chosen], self.times[chosen], self.rows[chosen])
+
+
+def written(shop: Shop, draft: Draft) -> Draft:
+    """One healthy rollout's rows, and those of the hour before."""
+    rng, minutes = draft.rng, (END - BEGAN) / 60.0
+    times, wave = _visits(shop, rng, minutes)
+    customers = draft.customers(len(times))
+    visits = _Step(customers, times, draft.visits(customers, times))
+
+    def later(before: _Step, share: Floats | float) -> tuple[Bools, Floats]:
+        chosen: Bools = rng.random(len(before.times)) < share
+        lag = rng.exponential(max(shop.lag_minutes / 3.0, 1e-6) * 60.0, int(chosen.sum()))
+        return chosen, before.times[chosen] + lag
+
+    chosen, when = later(visits, 0.2 * wave)
+    came = visits.some(chosen)
+    carts = _Step(came.customers, when, draft.add("carts", came.customers, when, parent=came.rows))
+    chosen, when = later(carts, 0.4)
+    came, cart = came.some(chosen), carts.rows[chosen]
+    checkouts = _Step(came.customers, when, draft.add("checkouts", came.customers, when, parent=came.rows))
+    chosen, when = later(checkouts, 0.5)
+    came, cart, checkout = came.some(chosen), cart[chosen], checkouts.rows[chosen]
+    orders = draft.add(
+        "orders", came.customers, when, parent=came.rows, carts=cart, checkouts=checkout,
+        value=rng.lognormal(4.0, 0.8, len(when)),
+    )  # fmt: skip
+    failed = rng.random(len(when)) > 0.97
+    wait = rng.exponential(1.0, len(when)) * np.where(failed, shop.decline_seconds, shop.settle_seconds)
+    draft.payments(came.customers, orders, when, failed, when + wait)
+    scored = rng.random(len(when)) < 0.3
+    score = rng.choice([1.0, 2.0, 3.0, 4.0, 5.0], int(scored.sum()), p=[0.05, 0.05, 0.15, 0.35, 0.4])
+    draft.add(
+        "feedback", came.customers[scored], when[scored] + 3600.0 * rng.random(len(score)), parent=orders[scored],
+        value=score,
+    )  # fmt: skip
+    return draft
+
+
+def _visits(shop: Shop, rng: np.random.Generator, minutes: float) -> tuple[Floats, Floats]:
+    """When visitors come, and how much more than usual they buy then."""
     peak = 1.5 if shop.daily else 1.0
-    visits = np.sort(rng.uniform(START, END, rng.poisson(shop.per_minute * (END - START) / 60 * peak)))
-    wave = np.ones(visits.size)
-    if shop.daily:
-        wave = 1.0 + 0.5 * np.sin(2 * np.pi * (visits / DAY_SECONDS + rng.random()))
-        kept = rng.random(visits.size) * peak < wave
-        visits, wave = visits[kept], wave[kept]
-    shares = np.asarray([share for _, share in WEIGHTS])
-    starts = np.asarray([start for start, _ in WEIGHTS])
-    canary = rng.random(visits.size) < shares[np.searchsorted(starts, visits, side="right") - 1]
-
-    def later(times: Floats, share: Floats | float, minutes: float) -> Floats:
-        happens = rng.random(times.size) < share
-        return np.where(happens, times + rng.exponential(max(minutes, 1e-6) * 60, times.size), np.nan)
-
-    carts = later(visits, 0.2 * wave, shop.lag_minutes / 3)
-    checkouts = later(carts, 0.4, shop.lag_minutes / 3)
-    orders = later(checkouts, 0.5, shop.lag_minutes / 3)
-    ordered = np.isfinite(orders)
-    failed = rng.random(visits.size) > 0.97
-    known = orders + rng.exponential(1.0, visits.size) * np.where(failed, shop.decline_seconds, shop.settle_seconds)
-    scored = ordered & (rng.random(visits.size) < 0.3)
-    score = rng.choice([1.0, 2.0, 3.0, 4.0, 5.0], visits.size, p=[0.05, 0.05, 0.15, 0.35, 0.4])
-    return RolloutRows(
-        kpis={
-            "conversion_rate": ConversionRows(visits, visits, canary, orders),
-            "average_order_value": _values(visits, orders, canary, rng.lognormal(4.0, 0.8, visits.size), ordered),
-            "cart_abandonment_rate": _conversion(visits, carts, canary, orders),
-            "payment_success_rate": OutcomeRows(
-                visits[ordered], orders[ordered], canary[ordered], known[ordered], failed[ordered]
-            ),
-            "checkout_completion_rate": _conversion(visits, checkouts, canary, orders),
-            "customer_satisfaction": _values(visits, orders + 3600 * rng.random(visits.size), canary, score, scored),
-        },
-        entries=EntryRows(visits, canary),
-    )
-
-
-def _conversion(visits: Floats, entered: Floats, canary: Bools, orders: Floats) -> ConversionRows:
-    came = np.isfinite(entered)
-    return ConversionRows(visits[came], entered[came], canary[came], orders[came])
-
-
-def _values(visits: Floats, times: Floats, canary: Bools, value: Floats, chosen: Bools) -> MeanRows:
-    return MeanRows.single(visits[chosen], times[chosen], canary[chosen], value[chosen])
+    times = np.sort(rng.uniform(BEGAN, END, rng.poisson(shop.per_minute * minutes * peak)))
+    if not shop.daily:
+        return times, np.ones(len(times))
+    wave = 1.0 + 0.5 * np.sin(2 * np.pi * (times / DAY_SECONDS + rng.random()))
+    kept = rng.random(len(times)) * peak < wave
+    return times[kept], wave[kept]
 
 
 def one(task: tuple[Shop, int]) -> tuple[bool, bool, bool]:
-    """Whether a healthy rollout was rolled back, held by a KPI that may only hold, or called mismatched."""
+    """Whether a healthy rollout was rolled back, held by a proof, or called mismatched."""
     shop, seed = task
-    evidence = RolloutJudge(judge_parameters(POLICY, START)).judge(
-        rows(shop, np.random.default_rng(seed)), WEIGHTS, END
+    draft = written(shop, Draft(np.random.default_rng(seed), nginx=seed % 2 == 1))
+    rollout = rollout_named(f"w{seed}")
+    judged = JudgedRollout.of(POLICY, rollout, only_proofs=True)
+    evidence = judged.look(draft.joined(), VERSIONS, rollout, END, {})
+    held = any(
+        kpi.hold_reason is not None or (kpi.verdict is Verdict.FAIL and kpi.action != "rollback")
+        for kpi in evidence.kpis.values()
     )
-    held = any(kpi.verdict is Verdict.FAIL and kpi.action != "rollback" for kpi in evidence.kpis.values())
     mismatched = evidence.mismatch is not None and evidence.mismatch.verdict is Verdict.FAIL
     return evidence.verdict is Verdict.FAIL, held, mismatched
 
@@ -120,9 +126,10 @@ def shops() -> Iterator[Shop]:
 def measure(pool: Executor, times: float) -> str:
     """The table of healthy rollouts that were rolled back, all KPIs judged together."""
     text = [
-        "Healthy rollouts, six KPIs judged together under the default policy (alpha 1 %).",
+        f"Healthy rollouts under `canary.yaml` (alpha {POLICY.evidence.alpha:.0%}): {len(POLICY.kpis)} KPIs judged",
+        "together by both halves, from rows to the verdict.",
         "",
-        "| visits a minute | order lag | daily pattern | rollouts | rolled back | a hold KPI failed | mismatch |",
+        "| visits a minute | order lag | daily pattern | rollouts | rolled back | held | mismatch |",
         "|---|---|---|---|---|---|---|",
     ]
     total = np.zeros(4, dtype=np.int64)

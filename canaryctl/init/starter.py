@@ -228,6 +228,8 @@ _MEANINGS = {
     "checkout_completion_rate": "orders / checkouts",
     "customer_satisfaction": "feedback scores",
 }
+_EARLIER_STEPS = {"cart_abandonment_rate": "add_to_cart_rate", "checkout_completion_rate": "checkout_start_rate"}
+"""What may be judged besides where a KPI of the strategy begins with that step."""
 
 
 def _kpis(names: Sequence[str]) -> str:
@@ -250,4 +252,22 @@ def _kpis(names: Sequence[str]) -> str:
         lines += [f"    floor: {format_ratio(kpi.floor)}"] if kpi.floor is not None else []
         lines += [f"    target: {format_ratio(kpi.target)}"] if kpi.target is not None else []
         lines.append(f"    action: {kpi.action}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_earlier_steps(names)])
+
+
+def _earlier_steps(names: Sequence[str]) -> list[str]:
+    """Proposals, left out until somebody wants them: KPIs that roll back share alpha."""
+    if "conversion_rate" not in names:
+        return []
+    entry = DEFAULT_KPIS["conversion_rate"]
+    assert isinstance(entry, Conversion)
+    steps = [
+        f"  # {name}: {{kind: conversion, from: {entry.from_}, to: {later.from_}, tolerance: 10%, action: rollback}}"
+        for of, name in _EARLIER_STEPS.items()
+        if of in names and isinstance(later := DEFAULT_KPIS[of], Conversion)
+    ]
+    why = [
+        "  # Earlier steps of the way to an order happen more often: half of them lost is found within minutes, where",
+        "  # orders are so few that it shows much later, or not within a rollout. Remove the # to roll back by them:",
+    ]
+    return [*why, *steps] if steps else []

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from exporter.evidence import verdict as verdicts
-from exporter.evidence.comparisons.cohort_test import Events
+from exporter.evidence.comparisons.level import events_of
 from exporter.evidence.comparisons.outcome import outcomes_of, with_timeout
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.parameters import JudgeParameters, Kind, KpiParameters
@@ -56,6 +56,8 @@ class RolloutJudge:
     """By KPI, the shop's level before the rollout."""
     _dispersion: dict[str, float] = field(init=False, default_factory=dict)
     """By KPI whose units are not customers, by what its likelihoods are divided now."""
+    _no_customers: set[str] = field(init=False, default_factory=set)
+    """KPIs that only hold, as hardly any row named its customer before the start."""
     _segment_names: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,10 +81,14 @@ class RolloutJudge:
             self._tracks.know_level(ours, limit)
 
     def know_dispersion(self, kpi: str, steps: Sequence[tuple[float, float]]) -> None:
-        """From which moment on a KPI's likelihoods are divided by how much, as its units are not customers."""
+        """From which moment on a KPI's likelihoods, or without one the sample ratio's, are divided by how much."""
         self._dispersion[kpi], start = steps[-1][1], self.parameters.started_at
         width = self.parameters.bucket_seconds
         self._tracks.know_dispersion(kpi, [(round((at - start) / width), factor) for at, factor in steps])
+
+    def know_no_customers(self, kpi: str) -> None:
+        """A KPI's units turn out not to be customers, whatever the policy says: a proven harm only holds."""
+        self._no_customers.add(kpi)
 
     def needs_since(self, kpi: str = "") -> float:
         """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
@@ -148,7 +154,7 @@ class RolloutJudge:
         level = self._stable_level(kpi, rows, timeline, until, as_of)
         # A segment of few customers says nothing for long, and need not pass.
         found = [one for one in segments.values() if one.verdict is Verdict.FAIL or one.hold_reason is not None]
-        combined = _combined(kpi, [comparison, floor, *found], level, is_blind=reason is not None)
+        combined = _combined([comparison, floor, *found], level, self._may_fail(kpi), is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             combined.verdict,
@@ -164,6 +170,9 @@ class RolloutJudge:
             segments=segments,
             over_dispersion=self._dispersion.get(kpi.name),
         )
+
+    def _may_fail(self, kpi: KpiParameters) -> bool:
+        return kpi.may_fail and kpi.name not in self._no_customers
 
     def _rows(self, kpi: KpiParameters, every: RolloutRows, name: str) -> Rows | None:
         """A KPI's rows, or those of a segment of it; outcomes that are pending for too long count as failed."""
@@ -201,7 +210,7 @@ class RolloutJudge:
         key = (kpi.name, Part.LEVEL)
         if not self._tracks.has(key):
             return None
-        path, _ = self._tracks.follow(key, _events(rows), timeline, until, as_of)
+        path, _ = self._tracks.follow(key, events_of(rows), timeline, until, as_of)
         evidence = float(path.log10_evidence[-1]) if len(path) else 0.0
         proven = evidence >= -float(np.log10(self.parameters.share_of(kpi)))
         now = float(path.estimate[-1]) if len(path) else np.nan
@@ -248,14 +257,14 @@ class RolloutJudge:
 
 
 def _combined(
-    kpi: KpiParameters, tests: Iterable[TestEvidence | None], level: StableLevel | None, *, is_blind: bool
+    tests: Iterable[TestEvidence | None], level: StableLevel | None, may_fail: bool, *, is_blind: bool
 ) -> Conclusion:
     """A KPI's verdict from its tests: harm to others than the router's units only holds, and old data hide no proof."""
     conclusions = [test.conclusion for test in tests if test is not None]
     if level is not None and level.harmed:
         conclusions.append(Conclusion(Verdict.HOLD, None, HoldReason.STABLE_HARMED))
     combined = verdicts.combine(conclusions)
-    if combined.verdict is Verdict.FAIL and not kpi.may_fail:
+    if combined.verdict is Verdict.FAIL and not may_fail:
         combined = Conclusion(Verdict.HOLD, None, HoldReason.NO_UNIT)
     return replace(combined, verdict=Verdict.BLIND) if is_blind and combined.verdict is not Verdict.FAIL else combined
 
@@ -264,15 +273,6 @@ def _decision(kpis: Iterable[KpiEvidence]) -> tuple[float | None, str | None]:
     """When the rollout failed, and by which KPI: the first that may roll back; nothing where none has failed."""
     failed = [(kpi.decided_at, kpi.name) for kpi in kpis if kpi.action is Action.ROLLBACK]
     return min(((at, name) for at, name in failed if at is not None), default=(None, None))
-
-
-def _events(rows: Rows | None) -> Events | None:
-    """What happens to units: a conversion, or a failure."""
-    if isinstance(rows, ConversionRows):
-        return Events(rows.assigned, rows.entered, rows.canary, rows.converted)
-    if isinstance(rows, OutcomeRows):
-        return Events(rows.assigned, rows.entered, rows.canary, np.where(rows.failed, rows.resolved, np.nan))
-    return None
 
 
 __all__ = [

@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import xxhash
 
 from canary.policy.kpis import Conversion, Kpi, events_of
 from canary.policy.model import Policy
@@ -35,6 +36,7 @@ from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits
 from exporter.judge.units import Entries, Look
+from exporter.source.mapping import with_ancestors
 
 _SETTLING_SECONDS = 10.0
 """A new weight is at every router within this time of the decision: who came before may have met the old one."""
@@ -102,7 +104,7 @@ class ExactHalf:
             first = parameters.started_at + LOOK_SECONDS * (1.0 + number / len(kpis))
             redraw = HashedPlaces(rollout.id, draws_for(alpha))
             test = Randomisation(_exact_parameters(kpi, policy.kpis[kpi.name], alpha, entry), plan, redraw, first)
-            saved = files.read(rollout.id, kpi.name) if files is not None else None
+            saved = files.read(rollout.id, kpi.name, counted_by(policy, kpi.name)) if files is not None else None
             if saved is not None and test.restore(saved):
                 half.followed.add(kpi.name)
             half.tests[kpi.name] = test
@@ -154,7 +156,7 @@ class ExactHalf:
             test.count(steps.between(-np.inf, as_of), weights)
             test.look(weights, as_of)
             if self.files is not None:
-                self.files.write(self.rollout, kpi.name, test.saved())
+                self.files.write(self.rollout, kpi.name, test.saved(), counted_by(self.policy, kpi.name))
         return [kpi.name for kpi in due]
 
     def _replay(self, test: Randomisation, steps: Steps, weights: Sequence[tuple[float, float]], as_of: float) -> None:
@@ -216,6 +218,15 @@ def _moments(first: float, until: float) -> Floats:
         moments.append(first)
         first += LOOK_SECONDS
     return np.asarray(moments)
+
+
+def counted_by(policy: Policy, kpi: str) -> str:
+    """What a KPI counts and where it is read, as a digest: while a rollout runs its events may be mapped anew."""
+    events = policy.database.events
+    read = {
+        name: events[name] for name in sorted(with_ancestors(events, events_of(policy.kpis[kpi]))) if name in events
+    }
+    return xxhash.xxh64_hexdigest(f"{policy.kpis[kpi]!r} {read!r} {policy.evidence.warmup!r}".encode())
 
 
 def has_exact_half(policy: Policy, rollout: Rollout, entry: str) -> bool:

@@ -45,12 +45,16 @@ class ExactFiles:
         self._service = service
         self._log = Log("exporter")
 
-    def read(self, rollout: str, kpi: str) -> Arrays | None:
-        """What was saved of a KPI in *rollout* (its id); None when there is no file that can be used."""
+    def read(self, rollout: str, kpi: str, counted: str = "") -> Arrays | None:
+        """What was saved of a KPI in *rollout* (its id); None when there is no file that can be used.
+
+        Args:
+            counted: what the KPI counts, and by which columns. Saved customers would be counted twice by another one.
+        """
         path = self._path(kpi)
         try:
             with np.load(io.BytesIO(files.read_own(path, _MOST_BYTES)), allow_pickle=False) as file:
-                if json.loads(file[_HEADER].tobytes()) != self._header(rollout):
+                if json.loads(file[_HEADER].tobytes()) != self._header(rollout, counted):
                     return None
                 return {name: file[name] for name in file.files if name != _HEADER}
         except FileNotFoundError:
@@ -59,9 +63,9 @@ class ExactFiles:
             self._log.warn("evidence file cannot be used; the rollout's rows are replayed", file=path, error=error)
             return None
 
-    def write(self, rollout: str, kpi: str, saved: Arrays) -> None:
+    def write(self, rollout: str, kpi: str, saved: Arrays, counted: str = "") -> None:
         """Replace a KPI's file; a fault is logged, because judging goes on without it."""
-        header = np.frombuffer(json.dumps(self._header(rollout)).encode(), dtype=np.uint8)
+        header = np.frombuffer(json.dumps(self._header(rollout, counted)).encode(), dtype=np.uint8)
         path = self._path(kpi)
         written = io.BytesIO()
         np.savez(written, allow_pickle=False, **{_HEADER: header} | dict(saved))
@@ -74,5 +78,5 @@ class ExactFiles:
     def _path(self, kpi: str) -> Path:
         return self._folder / f"{kpi}.npz"
 
-    def _header(self, rollout: str) -> dict[str, Any]:
-        return {"format": _FORMAT, "service": self._service, "rollout": rollout}
+    def _header(self, rollout: str, counted: str) -> dict[str, Any]:
+        return {"format": _FORMAT, "service": self._service, "rollout": rollout, "counted": counted}

@@ -37,12 +37,15 @@ class Origin:
         unit: the customer, as ids are numbered: the row's own where it names one, else that of the nearest row it comes
             from; where none of them names one, a number for the row that is farthest above; `NO_ID` where that is not
             held.
+        named: a column says who that is, the row's own or one of what it comes from; otherwise rows of one customer are
+            several units.
         alone: the row comes from nothing and names no customer.
     """
 
     assigned: Floats
     version: Ints
     unit: Ints
+    named: Bools
     alone: Bools
 
 
@@ -144,6 +147,7 @@ class JoinedRows:
         assigned, version = table.entered.copy(), table.version.copy()
         unit = _own_numbers(event, table.ids)
         alone = table.unit == NO_ID
+        named_above = np.zeros(len(table), dtype=np.bool_)
         # The parent that has no parent itself is the visit; it is asked first, the way over others last.
         parents.sort(key=lambda one: bool(parents_of(self.events, one[1])))
         unknown = np.ones(len(table), dtype=np.bool_)
@@ -156,12 +160,14 @@ class JoinedRows:
                 assigned[known] = above.assigned[position[known]]
                 version[known] = above.version[position[known]]
                 unit[known] = above.unit[position[known]]
+                named_above[known] = above.named[position[known]]
             lost = unknown & named & (position < 0)
             assigned[lost] = -np.inf
             unit[lost] = NO_ID
             alone &= ~named
             unknown &= ~known
-        return Origin(assigned, version, np.where(table.unit != NO_ID, table.unit, unit), alone)
+        own = table.unit != NO_ID
+        return Origin(assigned, version, np.where(own, table.unit, unit), own | named_above, alone)
 
     def positions(self, event: str, ids: Ints) -> Ints:
         """Where an event's rows with these ids are; -1 where they are not held."""

@@ -11,7 +11,7 @@ from canary.policy.model import Policy
 from exporter.evidence.judge import Action, Harm, JudgeParameters, Kind, KpiParameters, Plan
 from exporter.source.mapping import parents_of, with_ancestors
 
-_ROWS_PER_CUSTOMER = 10.0
+ROWS_PER_CUSTOMER = 10.0
 """Where no column names the customer, the sample ratio is judged as if each came ten times: with eight visits a
 customer 45 % of healthy rollouts went blind. A router that ignores its weight is found within minutes all the same."""
 
@@ -53,9 +53,7 @@ def judge_parameters(policy: Policy, started_at: float, plan: Plan = Plan()) -> 
         warmup_seconds=policy.evidence.warmup,
         plan=plan,
         mismatch_tolerance=policy.evidence.mismatch,
-        rows_per_customer=1.0
-        if entry is None or names_customers(policy.database.events, entry)
-        else _ROWS_PER_CUSTOMER,
+        rows_per_customer=1.0 if entry is None or names_customers(policy.database.events, entry) else ROWS_PER_CUSTOMER,
     )
 
 

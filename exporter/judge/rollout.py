@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from canary.policy.database.section import names_customers
 from canary.policy.kpis import Conversion, Kpi, Mean
 from canary.policy.model import Policy
 from canary.rollout.state import Rollout
@@ -31,9 +32,9 @@ from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
-from exporter.judge.parameters import entry_event, judge_parameters, knows_customers
+from exporter.judge.parameters import ROWS_PER_CUSTOMER, entry_event, judge_parameters
 from exporter.judge.shop.baseline import cap_before, lags_before, level_before, segments_before
-from exporter.judge.shop.dispersion import OverDispersion
+from exporter.judge.shop.dispersion import OverDispersion, mostly, nameless
 from exporter.judge.shop.rhythm import Rhythm
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
@@ -59,9 +60,12 @@ class JudgedRollout:
     currencies: dict[str, int] = field(default_factory=dict)
     """By KPI, the currency whose values are compared; amounts of different currencies have no mean."""
     _entries: Entries = field(default_factory=Entries)
+    _entries_begun: bool = False
     exact: ExactHalf | None = None
     """Of a rollout with a plan, whose customers are known; without it all of alpha is the quick half's."""
     rhythm: Rhythm | None = None
+    trusted: Container[str] = ()
+    """KPIs that may fail although nobody knows their customers: a calibration has seen that they may."""
     _levels: dict[str, float] = field(default_factory=dict)
     """By KPI, what share of customers succeeded or converted before the start."""
     _caps: dict[str, float] = field(default_factory=dict)
@@ -108,7 +112,8 @@ class JudgedRollout:
         if entry is not None and not by_variant and has_exact_half(policy, rollout, entry):
             parameters = replace(parameters, exact=True)
             exact = ExactHalf.of(policy, rollout, parameters, entry, files, only_proofs=only_proofs)
-        return cls(policy, rollout.id, parameters, RolloutJudge(parameters), entry, exact=exact, rhythm=rhythm)
+        judge = RolloutJudge(parameters)
+        return cls(policy, rollout.id, parameters, judge, entry, exact=exact, rhythm=rhythm, trusted=trusted)
 
     def look(
         self, joined: JoinedRows, versions: Codes, rollout: Rollout, as_of: float, blind: Mapping[str, str]
@@ -117,15 +122,10 @@ class JudgedRollout:
         sides = (versions.code(rollout.stable), versions.code(rollout.canary))
         weights = [(weight.since.timestamp(), weight.ratio) for weight in rollout.weights]
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
-        entry, held = self.entry, joined.rows
-        entries = None
-        if entry is not None and entry in held:
-            self._entries.look(held[entry], joined.origin(entry).unit, sides, timeline)
-            recent = self._entries.recent
-            entries = EntryRows(recent["time"], recent["canary"])
-        look = Look(joined, self._entries, entry, sides, timeline)
+        entries = self._entered(joined, sides, timeline)
+        look = Look(joined, self._entries, self.entry, sides, timeline)
         rows: dict[str, Rows] = {}
-        if entry is None or entries is not None:  # without entries nobody's side is known
+        if self.entry is None or entries is not None:  # without entries nobody's side is known
             for kpi in self.parameters.kpis:
                 units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined, versions)
                 if units is not None:
@@ -167,11 +167,12 @@ class JudgedRollout:
         return self._units[name]
 
     def _disperse(self, joined: JoinedRows, rows: Container[str], as_of: float) -> None:
-        """Tell the judge how far rows hang together, of the KPIs whose units are not customers."""
+        """Tell the judge how far rows hang together, where a unit is one whose customer nobody knows."""
         for name, found in self._dispersion.items():
             if name in rows:
                 found.look(joined, as_of)
-                self.judge.know_dispersion(name, found.steps)
+                if found.steps:
+                    self.judge.know_dispersion(name, found.steps)
 
     def _level(self, as_of: float) -> None:
         """Tell the judge how high the shop's KPIs usually are at this hour."""
@@ -195,10 +196,11 @@ class JudgedRollout:
         window = (start - self.policy.database.window, start)
         if isinstance(kpi, Mean):
             self._caps[name] = cap_before(kpi, joined, window, self.currencies.get(name, -1))
-        if not knows_customers(self.policy, kpi):
-            seconds = (self.policy.database.window, self.policy.database.lateness)
-            of = (self.currencies.get(name, -1), self._caps.get(name, np.inf))
-            self._dispersion[name] = OverDispersion(kpi, start, *seconds, *of)
+        seconds = (self.policy.database.window, self.policy.database.lateness)
+        of = (self.currencies.get(name, -1), self._caps.get(name, np.inf))
+        self._dispersion[name] = OverDispersion(kpi, start, *seconds, *of)
+        if name not in self.trusted and mostly(nameless(kpi, joined, *window)):
+            self.judge.know_no_customers(name)
         if isinstance(kpi, Conversion) and slower != "none":
             width = self.parameters.bucket_seconds
             self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))
@@ -210,6 +212,26 @@ class JudgedRollout:
             level = level_before(kpi, joined, window, self.policy.evidence.pending_timeout)
             if level is not None:
                 self._levels[name] = level
+
+    def _entered(self, joined: JoinedRows, sides: tuple[int, int], timeline: Timeline) -> EntryRows | None:
+        """The customers who came in since the last fold; None where no event tells."""
+        if self.entry is None or self.entry not in joined.rows:
+            return None
+        self._begin_entries(self.entry, joined)
+        self._entries.look(joined.rows[self.entry], joined.origin(self.entry).unit, sides, timeline)
+        recent = self._entries.recent
+        return EntryRows(recent["time"], recent["canary"])
+
+    def _begin_entries(self, entry: str, joined: JoinedRows) -> None:
+        """Fix how many entries one customer has, by how many of those before the start named none."""
+        if not self._entries_begun and names_customers(self.policy.database.events, entry):
+            start, table = self.parameters.started_at, joined.rows[entry]
+            before = (table.entered >= start - self.policy.database.window) & (table.entered < start)
+            unknown = ~joined.origin(entry).named[before]
+            if unknown.any():
+                factor = 1.0 + (ROWS_PER_CUSTOMER - 1.0) * float(unknown.mean())
+                self.judge.know_dispersion("", [(start, factor)])
+        self._entries_begun = True
 
     def _new_units(self, name: str) -> KpiUnits:
         """A KPI's units, of whom nobody has counted yet."""

@@ -62,7 +62,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
     ),
     (
         names.KPI_OVER_DISPERSION,
-        "By what the evidence is divided, as no column names the customer (no unit); absent where one does.",
+        "By what the evidence is divided, as rows of the KPI name no customer; absent where all name one.",
         attrgetter("over_dispersion"),
     ),
 )

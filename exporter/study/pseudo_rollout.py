@@ -19,9 +19,8 @@ from canary.rollout.state import Rollout, State, Weight
 from exporter.evidence.exact.redraw import splitmix64
 from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.joins import JoinedRows
-from exporter.judge.parameters import names_unit
 from exporter.judge.rollout import JudgedRollout
-from exporter.judge.shop.dispersion import over_dispersion, units_told
+from exporter.judge.shop.dispersion import nameless, over_dispersion, units_told
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Bools, Codes, EventRows, Floats, Ints
 
 _PLACES = float(1 << 53)
@@ -105,12 +104,12 @@ class _Clumps:
         """Of the policy's KPIs: the rarer outcome in order of time, by so many."""
         units, first = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for kpi in policy.kpis.values():
-            if names_unit(policy, kpi):
+            if not nameless(kpi, joined, -np.inf).any():
                 continue
             told = units_told(kpi, joined, -np.inf, np.inf)
             size = round(over_dispersion(told.counted, told.keys, told.entered))
             common = np.median(told.counted) if len(told.counted) and not isinstance(kpi, Mean) else np.nan
-            keys = told.keys[told.counted != common]
+            keys = told.keys[(told.counted != common) & ~told.named]
             units.append(keys)
             first.append(keys[np.arange(len(keys)) // size * size])
         every, at = np.unique(np.concatenate(units), return_index=True)

@@ -88,6 +88,7 @@ RUN_BY = {
     ("docs/your-database.md", "sql"): "docs/test_your_database.py",
     ("docs/your-database.md", "yaml"): "docs/test_your_database.py",
     ("docs/your-kpis.md", "console"): "docs/test_pages.py",
+    ("docs/your-kpis.md", "yaml"): "exporter/test_evidence_docs.py",
 }
 
 _PEOPLES = "for those who work on kpi-canary; `make test` and CI give these commands themselves"

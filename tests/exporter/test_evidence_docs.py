@@ -29,13 +29,14 @@ def test_python_examples_run() -> None:
         exec(compile(example, "evidence-statistics.md", "exec"), {})
 
 
-def test_policies_are_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "service"), [("evidence.md", "sastabazar"), ("your-kpis.md", "myshop")])
+def test_policies_are_valid(page: str, service: str, tmp_path: Path) -> None:
     """Every policy that the page shows is accepted."""
-    for example in blocks("evidence.md", "yaml"):
+    for example in blocks(page, "yaml"):
         path = tmp_path / "canary.yaml"
         path.write_text(example)
 
-        assert load_policy(path).service == "sastabazar"
+        assert load_policy(path).service == service
 
 
 # Whatever else a command of a page asks for, it does it for the last hour of the shop below, and a few times only.

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.detection.shops.customers import END, Draft
-from bench.detection.shops.shop import START
+from bench.detection.shops.customers import BEGAN, END, Draft
 from exporter.evidence.grid import Bools, Floats, Ints
 
 
@@ -34,15 +33,15 @@ def shop(
     lost: Callable[[Floats], Bools] | None = None,
     pay: bool = True,
 ) -> Payments:
-    """Customers who come once, a share of whom orders.
+    """Customers who come once, a share of whom orders, from an hour before the start on.
 
     Args:
         slower: the canary's orders come later by this factor.
         lost: which of the canary's orders, by the time of the visit, do not come.
     """
     rng = draft.rng
-    count = rng.poisson(visits_per_minute * (END - START) / 60.0)
-    times = np.sort(rng.uniform(START, END, count))
+    count = rng.poisson(visits_per_minute * (END - BEGAN) / 60.0)
+    times = np.sort(rng.uniform(BEGAN, END, count))
     customers = draft.customers(count)
     visits = draft.visits(customers, times)
     canary = draft.on_canary(customers, times)

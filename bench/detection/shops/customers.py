@@ -24,6 +24,8 @@ from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
 from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of
 
+BEGAN = START - 3600.0
+"""The hour before the rollout: what the judge knows of the shop, as how late orders come."""
 END = START + 60.0 * sum(minutes for minutes, _ in PHASES)
 WEIGHTS = [
     (float(START + 60.0 * start), share)
@@ -70,7 +72,10 @@ class Draft:
         return found
 
     def add(self, event: str, customers: Ints, times: Floats, **columns: Column) -> Ints:
-        """Rows of *event*; gives their positions. *columns* may be parent, value, outcome, settled and version."""
+        """Rows of *event*; gives their positions.
+
+        *columns* may be parent, value, outcome, settled, version, and for a second parent the name of its event.
+        """
         first = self._count.get(event, 0)
         self._count[event] = first + len(times)
         self._rows.setdefault(event, []).append({"customer": customers, "time": times, **columns})
@@ -92,13 +97,14 @@ class Draft:
 
     def joined(self) -> JoinedRows:
         """All rows, as the exporter holds them."""
-        return JoinedRows(DEFAULT_EVENTS, {name: self._table(name) for name in ("visits", "orders", "payments")})
+        events = {"visits", "orders", "payments"} | self._rows.keys()
+        return JoinedRows(DEFAULT_EVENTS, {name: self._table(name) for name in events})
 
     def _table(self, event: str) -> EventRows:
         parts = self._rows.get(event, [])
-        parents = len(parents_of(DEFAULT_EVENTS, event))
+        parents = parents_of(DEFAULT_EVENTS, event)
         if not parts:
-            return EventRows.empty(parents)
+            return EventRows.empty(len(parents))
 
         def column(name: str, absent: float) -> Column:
             return np.concatenate([part.get(name, np.full(len(part["time"]), absent)) for part in parts])
@@ -110,10 +116,10 @@ class Draft:
         time = np.where(np.isfinite(settled), settled, entered)
         version = column("version", NOWHERE).astype(np.int64)
         drawn = np.where(self.on_canary(customer, entered), SIDES[1], SIDES[0])
-        named = np.full((parents, count), NO_ID, dtype=np.int64)
-        if parents:
-            parent = column("parent", NOWHERE).astype(np.int64)
-            named[0] = np.where(parent >= 0, parent + 1, NO_ID)
+        named = np.full((len(parents), count), NO_ID, dtype=np.int64)
+        for number, (parent, _) in enumerate(parents):
+            position = column(parent if number else "parent", NOWHERE).astype(np.int64)
+            named[number] = np.where(position >= 0, position + 1, NO_ID)
         ints = np.zeros(count, dtype=np.int64)
         table = EventRows(
             bucket=ints, ids=np.arange(1, count + 1), time=time, entered=entered,

@@ -1,7 +1,6 @@
 """What real shops do to a judge: situations in which nothing is wrong with the canary, or nothing but what is said.
 
-Each writes a rollout's rows. `SOUND` ones must not be rolled back more often than alpha; `HARMFUL` ones are there to be
-found.
+Each writes a rollout's rows, and must not be rolled back more often than alpha.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from bench.detection.shops.checkout import Payments, checkout, settle, shop
-from bench.detection.shops.customers import END, SIDES, WEIGHTS, Draft
+from bench.detection.shops.customers import BEGAN, END, NOWHERE, SIDES, WEIGHTS, Draft
 from bench.detection.shops.shop import START
 from exporter.evidence.grid import Bools, Floats
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Situation:
     policy: tuple[tuple[str, Any], ...] = ()
 
 
-def _with(found: Payments, failed: Bools) -> Payments:
+def with_failed(found: Payments, failed: Bools) -> Payments:
+    """The same payments, of which others fail."""
     return Payments(found.customers, found.orders, found.times, found.canary, failed)
 
 
@@ -50,7 +51,7 @@ def _outage(minutes: float) -> Callable[[Draft, float], object]:
         paid = checkout(draft, rate)
         begins = START + draft.rng.uniform(60.0, 2000.0)
         down = (paid.times >= begins) & (paid.times < begins + 60.0 * minutes)
-        settle(draft, _with(paid, paid.failed | (down & (draft.rng.random(len(down)) < 0.9))))
+        settle(draft, with_failed(paid, paid.failed | (down & (draft.rng.random(len(down)) < 0.9))))
 
     return write
 
@@ -69,7 +70,7 @@ def _outage_with_retries(draft: Draft, rate: float) -> None:
     paid = checkout(draft, rate)
     begins = START + draft.rng.uniform(60.0, 2000.0)
     down = (paid.times >= begins) & (paid.times < begins + 300.0)
-    settle(draft, _with(paid, paid.failed | down))
+    settle(draft, with_failed(paid, paid.failed | down))
     again = np.repeat(np.flatnonzero(down), 4)
     later = paid.times[again] + draft.rng.exponential(40.0, len(again))
     settle(
@@ -116,6 +117,20 @@ def _stored_cards(draft: Draft, rate: float) -> None:
     outcome = np.where(rng.random(count) < 0.15, 2, 1)
     version = np.full(count, SIDES[1])
     draft.add("payments", who, times, parent=old, outcome=outcome, settled=times + 1.0, version=version)
+
+
+def _nobodys_cards(draft: Draft, rate: float) -> None:
+    """Orders are written once they are paid, so that a declined payment names nothing; one tester has many of them."""
+    paid = checkout(draft, rate)
+    tester = draft.customers(1)
+    times = np.sort(START + draft.rng.uniform(0.0, 2100.0) + draft.rng.uniform(0.0, 300.0, max(30, int(0.5 * rate))))
+    draft.visits(tester, times[:1] - 5.0)
+    wait = draft.rng.exponential(1.0, len(paid.times)) * np.where(paid.failed, 2.0, 60.0)
+    parent = np.where(paid.failed, NOWHERE, paid.orders)
+    outcome = np.where(paid.failed, FAILED_CODE, SUCCEEDED_CODE)
+    draft.add("payments", paid.customers, paid.times, parent=parent, outcome=outcome, settled=paid.times + wait)
+    refused = np.full(len(times), FAILED_CODE)
+    draft.add("payments", np.repeat(tester, len(times)), times, outcome=refused, settled=times + 1.0)
 
 
 def _testers(draft: Draft, rate: float) -> None:
@@ -210,30 +225,12 @@ def _cold(draft: Draft, rate: float) -> None:
 def _returning(draft: Draft, rate: float) -> None:
     """Customers with five visits each."""
     rng = draft.rng
-    who = draft.customers(max(1, int(rate * 40.0 / 5.0)))
+    who = draft.customers(max(1, int(rate * 100.0 / 5.0)))
     each = np.repeat(who, 5)
-    times = rng.uniform(START, END, len(each))
+    times = rng.uniform(BEGAN, END, len(each))
     visits = draft.visits(each, times)
     buys = rng.random(len(each)) < 0.03
     draft.orders(each[buys], visits[buys], times[buys] + rng.exponential(360.0, int(buys.sum())))
-
-
-def late_harm(minute: float, harm: float) -> Callable[[Draft, float], object]:
-    """Payments of the canary fail more from a minute on."""
-
-    def write(draft: Draft, rate: float) -> None:
-        paid = checkout(draft, rate)
-        worse = paid.canary & (paid.times >= START + 60.0 * minute) & (draft.rng.random(len(paid.times)) < harm)
-        settle(draft, _with(paid, paid.failed | worse), success=1.0)
-
-    return write
-
-
-def lost_orders(harm: float, lag_minutes: float = 6.0) -> Callable[[Draft, float], object]:
-    """A share of the canary's orders does not come."""
-    return lambda draft, rate: shop(
-        draft, rate, lag_minutes=lag_minutes, lost=lambda times: draft.rng.random(len(times)) < harm
-    )
 
 
 SOUND = (
@@ -247,6 +244,7 @@ SOUND = (
     Situation("A2 rows hang together", "a tenth written two to five times", _duplicates),
     Situation("A2 rows hang together", "stolen cards tested from one address", _heavy(1, 30, 5.0, 0.95)),
     Situation("A2 rows hang together", "stolen cards tested from 20 addresses", _heavy(20, 60, 5.0, 0.95)),
+    Situation("A2 rows hang together", "the same, declined payments belong to no order and nobody", _nobodys_cards),
     Situation("A2 rows hang together", "a batch of stored cards by one version's worker", _stored_cards),
     Situation("A2 rows hang together", "ten refused cards of the shop's testers", _testers),
     Situation("A2 rows hang together", "one buyer with 50 orders", _buyers(1, 50), payments=False),
@@ -265,19 +263,3 @@ SOUND = (
     ),
     Situation("A7 pending is two things", "30 % authorised for hours, `pending: [authorised]`", _authorised),
 )  # fmt: skip
-
-HARMFUL = (
-    *(
-        (rate, Situation("payments fail more", f"{harm:.0%} from the start", late_harm(0.0, harm)))
-        for rate, harm in ((2.0, 0.2), (2.0, 0.5), (20.0, 0.05), (20.0, 0.1), (200.0, 0.1), (200.0, 0.2))
-    ),
-    *(
-        (2000.0, Situation("payments fail more", f"20% from minute {minute:g}", late_harm(minute, 0.2)))
-        for minute in (19.0, 35.0)
-    ),
-    *(
-        (rate, Situation("orders lost, 3 % convert, 6 min", f"{harm:.0%}", lost_orders(harm), payments=False))
-        for rate, harm in ((200.0, 0.5), (2000.0, 0.2))
-    ),
-)
-"""With the rate at which each is to be found."""

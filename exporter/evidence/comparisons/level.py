@@ -20,11 +20,21 @@ from exporter.evidence.comparisons.floor import GRID, level_likelihood
 from exporter.evidence.grid import LN10, Floats, Ints, log10_evidence
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
+from exporter.evidence.rows import ConversionRows, OutcomeRows, Rows
 
 CONVERTS_SECONDS = 300.0
 """A unit counts as converted when it did so within this of its entry, before the start and after. Waiting for the
 slowest order would tell of a harm only when the rollout is over."""
 _MINUTE = 60.0
+
+
+def events_of(rows: Rows | None) -> Events | None:
+    """What happens to units: a conversion, or a failure."""
+    if isinstance(rows, ConversionRows):
+        return Events(rows.assigned, rows.entered, rows.canary, rows.converted)
+    if isinstance(rows, OutcomeRows):
+        return Events(rows.assigned, rows.entered, rows.canary, np.where(rows.failed, rows.resolved, np.nan))
+    return None
 
 
 def _none() -> Ints:

@@ -1,4 +1,4 @@
-"""How far rows hang together where no column names the customer: their over-dispersion, estimated without their sides.
+"""How far rows hang together where nothing names the customer: their over-dispersion, estimated without their sides.
 
 A customer who is declined ten times is ten rows, and where nothing says whose they are, a test takes them for ten
 customers. The counts it looks at then vary more than its mathematics allows: by the over-dispersion, the variance of
@@ -26,7 +26,7 @@ import numpy as np
 
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from exporter.evidence.comparisons.level import CONVERTS_SECONDS
-from exporter.evidence.grid import Floats, Ints
+from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.judge.joins import JoinedRows
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE
 from exporter.source.columns.values import NO_ID
@@ -41,6 +41,8 @@ _LEAST_ROWS = 20
 """Of fewer rows nothing is known but chance."""
 _LEAST_STRETCHES = 6
 """The longest stretches are so few; of fewer the variance is chance itself."""
+_MOSTLY = 0.5
+"""A shop that leaves the customer empty in some rows still has customers; in most rows, it has none to speak of."""
 _CHANCE = 3.0
 """An excess of so many standard deviations is what the luckiest of many windows has by chance."""
 
@@ -52,12 +54,14 @@ class Told:
     Attributes:
         keys: what they share with others: a customer, an order, a cart.
         known: since when it is known what they count for, seconds since the epoch.
+        named: whether it stands for a customer; otherwise it is a row by itself, and nobody knows whose.
     """
 
     counted: Floats
     keys: Ints
     entered: Floats
     known: Floats
+    named: Bools
 
     def up_to(self, until: float) -> Told:
         """Those of the last hour before a moment of which it is known by then.
@@ -66,13 +70,18 @@ class Told:
         and to compare all rows each time took minutes, for which nothing was judged.
         """
         first, end = np.searchsorted(self.entered, [until - _LONGEST_SECONDS, until])
-        known = first + np.flatnonzero(self.known[first:end] <= until)
-        return Told(self.counted[known], self.keys[known], self.entered[known], self.known[known])
+        return self.where(first + np.flatnonzero(self.known[first:end] <= until))
+
+    def where(self, chosen: Bools | Ints) -> Told:
+        """Some of them."""
+        return Told(
+            self.counted[chosen], self.keys[chosen], self.entered[chosen], self.known[chosen], self.named[chosen]
+        )
 
 
 @dataclass
 class OverDispersion:
-    """One KPI's, from moment to moment of a rollout.
+    """One KPI's, from moment to moment of a rollout; 1 until a row comes whose customer nobody knows.
 
     Attributes:
         currency, cap: of a mean, the currency whose values count (-1 for all), and the most that one counts.
@@ -86,31 +95,36 @@ class OverDispersion:
     currency: int = -1
     cap: float = np.inf
     steps: list[tuple[float, float]] = field(default_factory=list)
+    _before: float | None = None
+    """That of the window before the start; None while every row names its customer."""
 
     def look(self, joined: JoinedRows, as_of: float) -> None:
         """Look again at what may have changed, and at what has come."""
-        if not self.steps:
-            before = self._told(joined, self.started_at - self.window_seconds, self.started_at)
-            self.steps.append((self.started_at, _of(before)))
+        since = self.started_at - self.window_seconds
+        if self._before is None:
+            if not _each_counts(self.kpi) and not nameless(self.kpi, joined, since).any():
+                return
+            self._before = self._of(self._told(joined, since, self.started_at))
         final = as_of - self.lateness_seconds
-        self.steps = [step for step in self.steps if step[0] == self.started_at or step[0] + _MARK_SECONDS <= final]
-        first = self.steps[-1][0] + (_MARK_SECONDS if len(self.steps) > 1 else 0.0)
+        self.steps = [step for step in self.steps if step[0] + _MARK_SECONDS <= final]
+        first = self.steps[-1][0] + _MARK_SECONDS if self.steps else self.started_at
         marks = np.arange(first, as_of, _MARK_SECONDS)
         if not len(marks):  # another machine's clock says when the rollout began: it may be ahead of our rows
             return
         told = self._told(joined, max(self.started_at, first - _LONGEST_SECONDS), as_of)
-        factor = self.steps.pop()[1] if len(self.steps) == 1 else self.steps[-1][1]
+        factor = self.steps[-1][1] if self.steps else self._before
         for mark in marks:  # what comes in this stretch of time is judged by all that is known at its end
             until = min(mark + _MARK_SECONDS, as_of)
-            factor = max(factor, _of(told.up_to(until)))
+            factor = max(factor, self._of(told.up_to(until)))
             self.steps.append((float(mark), factor))
 
     def _told(self, joined: JoinedRows, since: float, until: float) -> Told:
         return units_told(self.kpi, joined, since, until, currency=self.currency, cap=self.cap)
 
-
-def _of(told: Told) -> float:
-    return over_dispersion(told.counted, told.keys, told.entered)
+    def _of(self, told: Told) -> float:
+        if told.named.all() and not _each_counts(self.kpi):
+            return 1.0
+        return over_dispersion(told.counted, told.keys, told.entered)
 
 
 def over_dispersion(counted: Floats, keys: Ints, entered: Floats) -> float:
@@ -153,10 +167,10 @@ def units_told(
     kpi: Kpi, joined: JoinedRows, since: float, until: float, *, currency: int = -1, cap: float = np.inf
 ) -> Told:
     """What the KPI's units that enter from one moment to another count for; nothing where an event is not read."""
-    event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
+    event = _event(kpi)
     if event not in joined.rows or (isinstance(kpi, Conversion) and kpi.to not in joined.rows):
         nothing = np.zeros(0)
-        return Told(nothing, np.zeros(0, dtype=np.int64), nothing, nothing)
+        return Told(nothing, np.zeros(0, dtype=np.int64), nothing, nothing, np.zeros(0, dtype=np.bool_))
     table, unit = joined.rows[event], joined.origin(event).unit
     inside = (table.entered >= since) & (table.entered < until) & (unit != NO_ID)
     known = table.entered
@@ -172,7 +186,33 @@ def units_told(
         inside &= np.isfinite(counted) & ((table.currency == currency) | (currency < 0))
     rows = np.flatnonzero(inside)
     rows = rows[np.lexsort((table.ids[rows], table.entered[rows]))]
-    if not isinstance(kpi, Mean) and getattr(kpi, "attempts", "") != "each":
+    if not isinstance(kpi, Mean) and not _each_counts(kpi):
         _, first = np.unique(unit[rows], return_index=True)  # of a key that is known the test counts the first only
         rows = rows[np.sort(first)]
-    return Told(counted[rows], unit[rows], table.entered[rows], known[rows])
+    return Told(counted[rows], unit[rows], table.entered[rows], known[rows], joined.origin(event).named[rows])
+
+
+def nameless(kpi: Kpi, joined: JoinedRows, since: float, until: float = np.inf) -> Bools:
+    """Of the KPI's rows from one moment to another, those of which nobody knows the customer."""
+    event = _event(kpi)
+    if event not in joined.rows:
+        return np.zeros(0, dtype=np.bool_)
+    table, origin = joined.rows[event], joined.origin(event)
+    if origin.named.all():  # of a large shop that is all that a look can afford to ask
+        return np.zeros(0, dtype=np.bool_)
+    inside = (table.entered >= since) & (table.entered < until) & (origin.unit != NO_ID)
+    found: Bools = ~origin.named[inside]
+    return found
+
+
+def mostly(which: Bools) -> bool:
+    """Whether it is so of more than half of the rows, where there are enough of them to say."""
+    return len(which) >= _LEAST_ROWS and float(which.mean()) > _MOSTLY
+
+
+def _event(kpi: Kpi) -> str:
+    return kpi.from_ if isinstance(kpi, Conversion) else kpi.of
+
+
+def _each_counts(kpi: Kpi) -> bool:
+    return isinstance(kpi, Success) and kpi.attempts == "each"

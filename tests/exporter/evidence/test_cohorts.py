@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from exporter.evidence.cohorts import COHORT_UNITS, Cohorts, EnteredUnits, fold
+from exporter.evidence.cohorts import COHORT_UNITS, Cohorts, EnteredUnits, Tables, fold
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.progress.timeline import Timeline
@@ -32,6 +32,25 @@ def test_a_stratum_that_closes_by_number_is_a_fair_bet_and_one_that_looks_at_sid
     error = by_number.std() / np.sqrt(SEQUENCES)
     assert abs(by_number.mean() - 1.0) < 4.0 * error
     assert by_side.mean() > 1.3
+
+
+def test_the_judges_own_cohorts_are_fair_bets() -> None:
+    """However often a provider begins to fail for everybody, what a cohort multiplies evidence by has mean one."""
+    rng = np.random.default_rng(3)
+    timeline = Timeline.of(0.0, 1.0, [(0.0, WEIGHT)])
+    entered = np.arange(400_000)
+    canary = rng.random(len(entered)) < WEIGHT
+    failed = entered // 47 % 2 == 1  # begins and ends anywhere within a cohort
+    until = len(entered)
+
+    units = EnteredUnits(entered, canary, np.where(failed, entered, 1 << 40))
+    _, tables, _ = fold(Cohorts.first(timeline.segments[0], timeline), units, timeline, 0, until, [])
+
+    told = Tables.together([tables])  # without cohorts that have one side only, which multiply by one
+    terms = log_pmf(told.canary, told.stable, told.events, told.canary_events, np.asarray([0.0, np.log(THETA)]))
+    factors = np.exp(terms[:, 1] - terms[:, 0])
+    assert len(factors) > 3_000
+    assert abs(factors.mean() - 1.0) < 4.0 * factors.std() / np.sqrt(len(factors))
 
 
 def test_the_last_unit_of_a_cohort_is_the_canarys_as_often_as_any() -> None:

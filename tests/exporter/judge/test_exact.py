@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.gates import ApprovalGate, Gate, UrlGate
 from canary.rollout.state import Weight
 from exporter.evidence.judge import RolloutEvidence
@@ -98,6 +99,21 @@ def test_a_process_that_is_killed_between_looks_decides_what_one_that_lives_on_d
     assert proofs(lived)[PAYMENTS] is not None
     assert proofs(killed) == proofs(lived)
     assert not any(kpi.exact and kpi.exact.replayed for kpi in killed.kpis.values())
+
+
+def test_files_of_customers_by_another_column_are_not_gone_on_from(tmp_path: Path) -> None:
+    """With the customer mapped anew each would be counted a second time, so that the looks are made again from rows."""
+    rows, files = shop(2), ExactFiles(tmp_path / "evidence", "shop")
+    looks(JudgedRollout.of(POLICY, rollout(), files=files), rows, MOMENTS[:4])
+    events = DEFAULT_EVENTS | {"visits": replace(DEFAULT_EVENTS["visits"], unit="account")}
+    moved = replace(POLICY, database=replace(POLICY.database, events=events))
+
+    same, other = (JudgedRollout.of(policy, rollout(), files=files) for policy in (POLICY, moved))
+
+    assert same.exact is not None
+    assert other.exact is not None
+    assert same.exact.followed == set(POLICY.kpis)
+    assert other.exact.followed == set()
 
 
 def test_lost_files_are_made_up_for_from_the_rows_and_that_is_said(tmp_path: Path) -> None:

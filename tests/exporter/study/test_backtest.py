@@ -56,7 +56,7 @@ async def write_rollout(
         share = 0.0 if second < 0 else 0.05 if second < 300 else 0.25 if second < 1200 else 0.5
         version = versions[luck.random() < share]
         at = start + timedelta(seconds=second)
-        visits.append({"id": number, "version": version, "created_at": at})
+        visits.append({"id": number, "visitor_id": f"c{number}", "version": version, "created_at": at})
         if luck.random() < 0.5:
             later = at + timedelta(seconds=luck.expovariate(1 / 30))
             good = luck.random() < (0.97 if version == versions[0] else canary_success)

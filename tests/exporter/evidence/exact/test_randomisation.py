@@ -31,6 +31,18 @@ def test_alpha_is_spent_rather_than_saved() -> None:
     assert 0.6 * ALPHA * test.redraw.draws <= test.used <= ALPHA * test.redraw.draws
 
 
+def test_no_more_draws_leave_than_may_where_they_tie() -> None:
+    """Of two customers one fails: a quarter of the draws look equally bad, and more than may leave do not."""
+    test = fresh("r1")
+    units, phase = np.asarray([1, 2], dtype=np.uint64), np.full(2, len(WEIGHTS) - 1)
+    test.count(Pairs(units, phase, np.full(2, END - 60.0), np.asarray([True, False]), np.asarray([1.0, 0.0])), WEIGHTS)
+
+    test.look(WEIGHTS, END)
+
+    assert (test.extremity() == test.extremity().max()).mean() > 2.0 * ALPHA
+    assert test.used == 0
+
+
 def test_harm_is_proven_in_most_rollouts() -> None:
     """A canary on which one payment in five fails more is found."""
     assert proven(40, 60.0, harm=0.2) >= 20

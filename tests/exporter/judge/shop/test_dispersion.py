@@ -1,8 +1,10 @@
 """Rows whose customers nobody knows: how far they hang together, and what that does to evidence."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
 from exporter.judge.shop.dispersion import Told, over_dispersion
 from exporter.ledger.rows import FAILED_CODE, EventRows, Floats
+from exporter.source.columns.values import NO_ID
 from tests.exporter.judge.customers import END, POLICY, START, VERSIONS, known_at, rollout, shop
 
 EVENTS = {"payments": replace(DEFAULT_EVENTS["payments"], parent=None)}
@@ -29,9 +32,9 @@ def alone(count: int) -> tuple[Floats, Floats]:
     return (rng.random(count) < 0.03).astype(np.float64), np.sort(rng.uniform(0.0, 3600.0, count))
 
 
-def payments(seed: int, declined: int = 0) -> dict[str, EventRows]:
+def payments(seed: int, declined: int = 0, customers: int = 600) -> dict[str, EventRows]:
     """Payments that name nobody; so many of the canary's are declined one after the other within five minutes."""
-    table = shop(seed)["payments"]
+    table = shop(seed, customers)["payments"]
     table = replace(table, parents=np.zeros((0, len(table)), dtype=np.int64))
     times = START + 400.0 + 300.0 * np.arange(declined) / max(1, declined)
     more = table.where(np.arange(len(table)) < declined)
@@ -46,9 +49,30 @@ def payments(seed: int, declined: int = 0) -> dict[str, EventRows]:
     return {"payments": table.then((more,))}
 
 
-def judged(rows: dict[str, EventRows], policy: Policy, *looks: float) -> KpiEvidence:
+def with_a_tester(seed: int, declined: int, customers: int = 600) -> dict[str, EventRows]:
+    """A shop that knows its customers, and so many declined payments of the canary's that name nobody and no order."""
+    rows = shop(seed, customers)
+    declines = payments(seed, declined)["payments"]
+    declines = declines.where(declines.ids >= 10**9)
+    nothing = np.full((len(rows["payments"].parents), declined), NO_ID, dtype=np.int64)
+    return rows | {"payments": rows["payments"].then((replace(declines, parents=nothing),))}
+
+
+def nameless_before(rows: dict[str, EventRows], share: float) -> dict[str, EventRows]:
+    """The same with the hour before the start, in which a *share* of visits names nobody."""
+    past = {}
+    for event, table in shop(9).items():
+        unit = np.where(np.arange(len(table)) < share * len(table), NO_ID, table.unit)
+        version = np.full(len(table), VERSIONS.code("v1"))
+        past[event] = replace(
+            table, entered=table.entered - 2400.0, time=table.time - 2400.0, version=version, unit=unit
+        )
+    return {event: past[event].then((table,)) for event, table in rows.items()}
+
+
+def judged(rows: dict[str, EventRows], policy: Policy, *looks: float, trusted: bool = True) -> KpiEvidence:
     """What is said of payments at the end, had a calibration vouched for them."""
-    judge = JudgedRollout.of(policy, rollout(), trusted=policy.kpis)
+    judge = JudgedRollout.of(policy, rollout(), trusted=policy.kpis if trusted else ())
     for now in (*looks, END):
         joined = JoinedRows(policy.database.events, known_at(rows, now).rows)
         evidence = judge.look(joined, VERSIONS, rollout(until=max(now, START)), now, {})
@@ -88,7 +112,7 @@ def test_a_moment_sees_the_hour_before_it_and_nothing_of_later(rows: list[tuple[
     entered = np.sort(np.array([float(one) for one, _ in rows]))
     known = entered + np.array([float(late) for _, late in rows])
     rest = np.arange(len(rows))
-    found = Told(rest.astype(np.float64), rest, entered, known).up_to(float(until))
+    found = Told(rest.astype(np.float64), rest, entered, known, rest > 0).up_to(float(until))
     seen = [one for one in rest if until - 3600 <= entered[one] < until and known[one] <= until]
     assert found.keys.tolist() == found.counted.tolist() == seen
     assert found.entered.tolist() == entered[seen].tolist()
@@ -110,11 +134,44 @@ def test_where_a_column_names_the_customer_nothing_is_divided() -> None:
     assert {kpi.over_dispersion for kpi in evidence.kpis.values()} == {None}
 
 
-def test_watched_or_replayed_the_evidence_is_the_same() -> None:
+def test_a_card_tester_is_no_harm_where_only_declined_payments_name_nobody() -> None:
+    """A shop that writes the order after the payment knows its customers, but not who was declined thirty times."""
+    found = judged(with_a_tester(1, declined=30), POLICY, trusted=False)
+    assert found.verdict != "fail"
+    assert found.over_dispersion is not None
+    assert found.over_dispersion > 5.0
+
+
+@pytest.mark.parametrize(
+    ("nameless", "trusted", "verdict"), [(0.2, False, "fail"), (0.8, False, "hold"), (0.8, True, "fail")]
+)
+def test_a_column_that_is_mostly_empty_names_no_customers(nameless: float, trusted: bool, verdict: str) -> None:
+    """What is proven rolls back where most rows of the time before named their customer, or a calibration vouches."""
+    found = judged(nameless_before(shop(4, harm=0.6), nameless), POLICY, trusted=trusted)
+    assert found.verdict == verdict
+    assert found.hold_reason == ("no_unit" if verdict == "hold" else None)
+
+
+def test_the_sample_ratio_trusts_nameless_visits_less() -> None:
+    """Each may be one of ten of the same visitor, and the band around their ratio is wider."""
+    widths = []
+    for nameless in (0.0, 0.5, 1.0):
+        rows = nameless_before(shop(4), nameless)
+        judge = JudgedRollout.of(POLICY, rollout())
+        ratio = judge.look(known_at(rows, END), VERSIONS, rollout(), END, {}).mismatch
+        assert ratio is not None
+        widths.append(ratio.upper - ratio.lower)
+    assert widths[0] < widths[1] < widths[2]
+
+
+@pytest.mark.parametrize(("policy", "written"), [(NOBODY, payments), (POLICY, with_a_tester)])
+def test_watched_or_replayed_the_evidence_is_the_same(
+    policy: Policy, written: Callable[[int, int, int], dict[str, EventRows]]
+) -> None:
     """What is divided by depends on the moment a row belongs to, and not on when somebody looked."""
-    rows = payments(2, declined=12)
-    live = judged(rows, NOBODY, *np.arange(START + 20.0, END, 95.0))
-    again = judged(rows, NOBODY)
+    rows = written(2, 12, 2000)
+    live = judged(rows, policy, *np.arange(START + 5.0, START + 90.0, 5.0), *np.arange(START + 90.0, END, 95.0))
+    again = judged(rows, policy)
     assert live.over_dispersion == again.over_dispersion
     np.testing.assert_allclose(live.log10_evidence, again.log10_evidence, rtol=1e-9)
 
