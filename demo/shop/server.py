@@ -7,8 +7,11 @@ version are read and set at `/-/faults`; Prometheus scrapes `/metrics`.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar, cast
@@ -202,6 +205,21 @@ class Shop:
             await asyncio.wait(self._under_way, timeout=left)
 
 
+async def _ending_with(pid: int, _app: web.Application) -> AsyncIterator[None]:
+    """End with another process: whoever starts the canary's shop leaves it at once, and can be nobody's parent."""
+    handle = os.pidfd_open(pid)
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(handle)  # once: a second signal would interrupt what is being closed
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(handle, end)
+    yield
+    loop.remove_reader(handle)
+    os.close(handle)
+
+
 def _problem(status: int, text: str) -> web.Response:
     return web.json_response({"error": text}, status=status)
 
@@ -221,7 +239,10 @@ async def _number(request: web.Request, name: str) -> int:
 @click.option("--speed", type=float, default=1.0, help="How many times faster than real a payment settles.")
 @click.option("--seed", type=int, default=0, help="Makes the shop's luck repeatable.")
 @click.option("--flags", type=(str, click.Path(path_type=Path)), help="The receiver's URL, and a file with its token.")
-def main(version: str, port: int, database: str, speed: float, seed: int, flags: tuple[str, Path] | None) -> None:
+@click.option("--demo", type=int, help="The process that this shop ends with, even where that is killed.")
+def main(
+    version: str, port: int, database: str, speed: float, seed: int, flags: tuple[str, Path] | None, demo: int | None
+) -> None:
     """Run one version of the shop until it is stopped."""
     engine = open_engine(database)
     clock, random = SystemClock(), luck(version, seed)
@@ -233,6 +254,8 @@ def main(version: str, port: int, database: str, speed: float, seed: int, flags:
         await engine.dispose()
 
     app.on_cleanup.append(close)
+    if demo is not None:
+        app.cleanup_ctx.append(partial(_ending_with, demo))
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None, backlog=512)
 
 

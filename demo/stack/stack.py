@@ -1,6 +1,7 @@
 """The whole stack on this machine: shop, router, Prometheus, Alertmanager, exporter, receiver, team."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import sys
@@ -32,9 +33,7 @@ NEXT = "v3.0"
 
 # At the demo's end nobody waits for the requests that its shop has begun, and between two releases everybody does.
 _NO_PATIENCE_SECONDS = 0.0
-
-# How often it is looked whether Prometheus has scraped; it does so once a second.
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2  # Prometheus scrapes once a second
 
 
 @dataclass(frozen=True)
@@ -161,6 +160,7 @@ class Stack:
             *(sys.executable, "-m", "demo.shop.server", "--version", version, "--port", str(self.places.ports[part])),
             *("--database", self.database, "--speed", str(self.settings.speed), "--seed", str(self.settings.seed)),
             *("--flags", self.places.url("receiver"), str(self.places.file(policy.TOKENS["flags_token_file"]))),
+            *("--demo", str(os.getpid())),
         ]
 
     async def _open_shop(self) -> None:

@@ -1,8 +1,12 @@
 """The small real shop."""
 
 import asyncio
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from demo.shop.schema import orders, payments, visits
 from demo.shop.server import VERSION_HEADER
 from tests.demo.conftest import Client, OpenShop
+from tests.support.programs.ports import free_port
+from tests.support.programs.processes import eventually
 
 
 async def _json(client: Client, method: str, path: str, **body: int) -> dict[str, Any]:
@@ -176,3 +182,24 @@ async def test_a_shop_that_closes_settles_what_is_under_way(open_shop: OpenShop,
 
     async with engine.connect() as connection:
         assert await connection.scalar(select(payments.c.status)) in ("succeeded", "failed")
+
+
+async def test_a_shop_ends_with_the_demo_that_it_belongs_to(tmp_path: Path) -> None:
+    """Even where the demo is killed, and can end nothing any more."""
+    port = free_port()
+    demo = await asyncio.create_subprocess_exec("sleep", "600")
+    program = [sys.executable, "-m", "demo.shop.server", "--version", "v1.0", "--port", str(port)]
+    program += ["--database", f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}", "--demo", str(demo.pid)]
+    shop = await asyncio.create_subprocess_exec(*program)
+
+    async def answers() -> bool:
+        with suppress(aiohttp.ClientError):
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/-/healthy"):
+                return True
+        return False
+
+    try:
+        await eventually(answers, "the shop answers")
+    finally:
+        demo.kill()
+    assert await shop.wait() == 0
