@@ -14,7 +14,9 @@ import re
 _APART = "\u200b"
 """A space without width; Python calls it no blank."""
 
-_MENTION = re.compile(r"@(?=[\w!&])")
+_MENTION = re.compile(r"(?<![\w.+-])@(?=[\w!&])|@(?=(?:everyone|here|channel|all|team)\b)", re.IGNORECASE)
+"""Within a word it is an address, `ann@shop.example`, which is to be copied as it stands; some services look for their
+words for everybody even there."""
 _MARKUP = re.compile(r"<(?=[^\s\d=\u200b])|\](?=[(\[:])|`(?=``)|\|(?=\|)")
 """Elements and Slack's `<…>` (but not `p <0.01`), links with a text, blocks of code and hidden passages that take in
 what follows them."""

@@ -54,7 +54,8 @@ def test_words_of_strangers_address_and_format_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["84% <96%, p < 0.05", "`canary resume`", "a [b] (c) | d", "mail to ops @ shop", "5 => 3"]
+    "text",
+    ["84% <96%, p < 0.05", "`canary resume`", "a [b] (c) | d", "mail to ops @ shop", "by root@vm-1.example", "5 => 3"],
 )
 def test_plain_words_stay_as_they_are(text: str) -> None:
     """What no chat takes for a sign is not touched."""
