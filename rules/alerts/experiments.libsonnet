@@ -67,7 +67,7 @@ function(config, series, build)
       summary: 'Experiment ' + experiment.name + ": sample ratio mismatch, {{ $labels.variant }}'s share of customers does not match its weight",
       description: 'Proven: the share of customers recorded for {{ $labels.variant }}, among those of it and of '
                    + experiment.control + ', differs by more than ' + build.written(experiment.mismatch)
-                   + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The e-value is 10^{{ $value | humanize }}, the threshold 10^'
+                   + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The e-value is 10^{{ printf "%.2f" $value }}, the threshold 10^'
                    + experiment.mismatchThreshold.text + '.',
     })
     + alert(n.EXPERIMENT_BLIND, {

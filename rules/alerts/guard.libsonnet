@@ -215,7 +215,7 @@ function(config, series, build)
       summary: "Sample ratio mismatch: {{ $labels.canary }}'s share of customers does not match its traffic weight",
       description: 'Proven: the share of units in the order database that {{ $labels.canary }} has differs by more than '
                    + build.limit(n.LIMIT_MISMATCH) + ' from its traffic of ' + build.value(n.TRAFFIC_TARGET_RATIO, matchers=of_canary)
-                   + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The e-value is 10^{{ $value | humanize }}, the threshold 10^'
+                   + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The e-value is 10^{{ printf "%.2f" $value }}, the threshold 10^'
                    + build.limit(n.LIMIT_MISMATCH_EVIDENCE, 'humanize') + '.',
     })
     + build.alert(n.TRAFFIC_MISMATCH, {
@@ -291,8 +291,8 @@ function(config, series, build)
     ]),
     severity: 'critical',
     action: 'hold',
-    summary: "Rows of the order database's replica are {{ $labels.fault }}: {{ $value | humanize }} of {{ $labels.event }}",
-    description: 'Of the newest {{ $labels.event }}, {{ $value | humanize }} are not in the replica that the exporter of ' + config.service
+    summary: "Rows of the order database's replica are {{ $labels.fault }}: " + '{{ printf "%.0f" $value }} of {{ $labels.event }}',
+    description: 'Of the newest {{ $labels.event }}, {{ printf "%.0f" $value }} are not in the replica that the exporter of ' + config.service
                  + " reads as they are in its primary ({{ $labels.fault }}), and its lag does not explain it; the exporter's log names them. "
                  + 'Traffic is frozen at its current weight until this clears.',
   });

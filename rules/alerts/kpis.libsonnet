@@ -39,7 +39,7 @@ function(config, series, build)
     description: 'Proven: ' + kpi.words + ' is worse than stable by more than the tolerance of '
                  + tolerance(kpi) + ' (change '
                  + told(n.KPI_RELATIVE_CHANGE, kpi, 'humanizePercentage') + '). ' + compared(kpi)
-                 + ' Quick test: e-value 10^{{ $value | humanize }}, threshold 10^'
+                 + ' Quick test: e-value 10^{{ printf "%.2f" $value }}, threshold 10^'
                  + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.'
                  + build.where(
                    n.KPI_PROOF,
@@ -63,7 +63,7 @@ function(config, series, build)
     summary: 'Canary {{ $labels.canary }} harms ' + kpi.words + ' of {{ $labels.segment }}',
     description: 'Proven: ' + kpi.words + ' of {{ $labels.segment }} is worse than stable by more than the tolerance of '
                  + tolerance(kpi) + ' (change ' + segment_value(n.KPI_SEGMENT_CHANGE, kpi, 'humanizePercentage')
-                 + '). All customers together: ' + compared(kpi) + ' E-value of the segment 10^{{ $value | humanize }}, threshold 10^'
+                 + '). All customers together: ' + compared(kpi) + ' E-value of the segment 10^{{ printf "%.2f" $value }}, threshold 10^'
                  + told(n.KPI_SEGMENT_THRESHOLD, kpi, 'humanize') + '.',
   });
 
@@ -73,7 +73,7 @@ function(config, series, build)
       summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + floor(kpi),
       description: 'Proven: ' + kpi.words + ' of {{ $labels.canary }} is below the floor of '
                    + floor(kpi) + '. ' + compared(kpi)
-                   + ' The e-value is 10^{{ $value | humanize }}, the threshold 10^'
+                   + ' The e-value is 10^{{ printf "%.2f" $value }}, the threshold 10^'
                    + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
     };
     build.alert(kpi.floorAlert, spec { expr: p.for_rollout(series.running, below_floor(kpi)), labels+: kpi.floorLabels })

@@ -85,7 +85,7 @@ function(config, series, build)
        }))
     + (if t.connections == null then [] else absolute(n.DATABASE_CONNECTION_FAILURES, connection_failures, {
          summary: 'Canary {{ $labels.canary }} cannot connect to its database',
-         description: '{{ $labels.canary }} failed {{ $value | humanize }} times to connect to its database within '
+         description: '{{ $labels.canary }} failed about {{ printf "%.0f" $value }} times to connect to its database within '
                       + s.window + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_CONNECTIONS, 'humanize') + '.',
        }))
     + (if !m.watched.memory then [] else absolute(n.HIGH_MEMORY, short_of_memory, {
