@@ -20,7 +20,7 @@ from bench.results import figures
 from tests.support.programs.chromium import Tab, chromium
 from tests.support.programs.ports import free_port
 from tests.support.programs.processes import eventually
-from tests.support.receiving.receiver import ReceiverProgram, Setting, order
+from tests.support.receiving.receiver import AS_SHIPPED, ReceiverProgram, Setting, order
 
 COMMAND = "python -m bench.page"
 # Six changes of every number, and enough loads for a median that another run repeats.
@@ -35,7 +35,7 @@ async def _running(prometheus: int) -> AsyncIterator[tuple[Setting, ReceiverProg
         changes = {
             "process": {"kind": "none"},
             "phases": [{"traffic": "5%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}],
-            "receiver": {"prometheus": f"http://127.0.0.1:{prometheus}"},
+            "receiver": {"prometheus": f"http://127.0.0.1:{prometheus}", **AS_SHIPPED},
         }
         setting = Setting(Path(name), [], changes)
         receiver = ReceiverProgram(setting)

@@ -16,6 +16,7 @@ from canary.web.client import Client
 from tests.support.programs.haproxy import HAProxy
 from tests.support.programs.processes import eventually
 from tests.support.receiving.receiver import (
+    AS_SHIPPED,
     WEBHOOK_TOKEN,
     ReceiverProgram,
     Setting,
@@ -93,7 +94,7 @@ async def measure(seconds: float) -> str:
         front = HAProxy(folder / "front", upstream.address, upstream.address)
         await front.start()
         phases = [{"traffic": "50%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
-        changes = {"phases": phases, "process": {"kind": "none", "drain": "0s"}}
+        changes = {"phases": phases, "process": {"kind": "none", "drain": "0s"}, "receiver": AS_SHIPPED}
         setting = Setting(folder / "receiver", [router_section(front)], changes)
         receiver = ReceiverProgram(setting)
         try:

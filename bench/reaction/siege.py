@@ -26,7 +26,15 @@ from canary import names
 from canary.web.client import Client
 from tests.support.programs.haproxy import HAProxy
 from tests.support.programs.processes import eventually
-from tests.support.receiving.receiver import WEBHOOK_TOKEN, ReceiverProgram, Setting, alert, payload, router_section
+from tests.support.receiving.receiver import (
+    AS_SHIPPED,
+    WEBHOOK_TOKEN,
+    ReceiverProgram,
+    Setting,
+    alert,
+    payload,
+    router_section,
+)
 from tests.support.web.traffic import Upstream
 
 COMMAND = "python -m bench.reaction.siege"
@@ -164,7 +172,8 @@ async def measure(rounds: int) -> str:
             front = HAProxy(Path(name) / "front", upstream.address, upstream.address)
             await front.start()
             phases = [{"traffic": "50%", "duration": "1h"}, {"traffic": "100%", "duration": "1h"}]
-            setting = Setting(disk, [router_section(front)], {"phases": phases, "process": {"kind": "none"}})
+            changes = {"phases": phases, "process": {"kind": "none"}, "receiver": AS_SHIPPED}
+            setting = Setting(disk, [router_section(front)], changes)
             receiver = ReceiverProgram(setting)
             try:
                 await receiver.start()

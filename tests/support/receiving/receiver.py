@@ -21,6 +21,7 @@ from alertmanager.receiver.service import web_service
 from canary import names
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
+from canary.policy.release import Receiver as ReceiverSection
 from canary.rollout.entries import Entry
 from canary.rollout.journal.journal import Journal
 from canary.rollout.state import Rollout
@@ -40,6 +41,10 @@ from tests.support.web.webserver import served
 SERVICE = "shop"
 WEBHOOK_TOKEN = "webhook-token"
 OPERATOR_TOKEN = "operator-token"
+# Tests wait for a look.
+_HASTY = {"poll": "200ms", "reconcile": "200ms"}
+AS_SHIPPED = {key: f"{getattr(ReceiverSection(), key):g}s" for key in _HASTY}
+"""How often a receiver looks whose policy says nothing: for what it costs, or how soon it acts, at a user's."""
 
 
 def router_section(front: HAProxy | Nginx | Envoy) -> dict[str, Any]:
@@ -88,8 +93,7 @@ class Setting:
                 # Nothing listens on port 1: Prometheus and Alertmanager are down unless a test brings its own.
                 "prometheus": "http://127.0.0.1:1",
                 "alertmanager": "http://127.0.0.1:1",
-                "poll": "200ms",
-                "reconcile": "200ms",
+                **_HASTY,
             },
         }
         for section, keys in self.changes.items():
