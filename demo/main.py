@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from canary.descriptors import raise_limit
 from canary.errors import ProcessError
 from canary.rollout.state import State
 from canary.timing.clock import Clock, SystemClock
+from canary.web.strangers.descriptors import raise_limit
 from demo.breaking import WHATS, remember
 from demo.crowd import crowd
 from demo.releases import finish, two

@@ -38,14 +38,14 @@ from exporter.ledger.sampling import Sampling
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.source.assignments.logged import LoggedVersions
+from exporter.source.assignments.routed import RoutedVersions, TaggedVersions, UnitVersions
+from exporter.source.assignments.versions import Key
 from exporter.source.consistency.primarywatch import PrimaryWatch
 from exporter.source.consistency.watch import ConsistencyWatch
-from exporter.source.logged import LoggedVersions
 from exporter.source.mapping import with_ancestors
-from exporter.source.routed import RoutedVersions, TaggedVersions, UnitVersions
 from exporter.source.sources import Sources, policy_at
 from exporter.source.streams import Stream
-from exporter.source.versions import Key
 from exporter.source.watch.replica import replica_lag_seconds
 from exporter.source.watch.schema import SchemaWatch, SchemaWatches
 

@@ -67,11 +67,10 @@ async def measure(peer: Peer, dsn: str, seconds: float) -> Figures:
     connection = await asyncpg.connect(dsn)
     await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     trading = asyncio.create_task(trade(dsn, _VISITS_PER_SECOND, stop))
-    began = time.monotonic()
     peer.program.launch()
     try:
         async with aiohttp.ClientSession() as client:
-            await _warm(peer, client, figures, began)
+            figures.first_answer_seconds, figures.complete_seconds = await warm(peer, client)
             await connection.execute("SELECT pg_stat_statements_reset()")
             cpu, started = cpu_seconds(peer.program), time.monotonic()
             await _watch(peer, client, connection, figures, seconds)
@@ -93,8 +92,9 @@ async def measure(peer: Peer, dsn: str, seconds: float) -> Figures:
     return figures
 
 
-async def _warm(peer: Peer, client: aiohttp.ClientSession, figures: Figures, began: float) -> None:
-    """Until it answers, and, where it says so, until it has counted the past."""
+async def warm(peer: Peer, client: aiohttp.ClientSession) -> tuple[float, float]:
+    """Wait for a program that was just launched: seconds until it answers, and, where it says so, has the past."""
+    began, answered = time.monotonic(), 0.0
     while True:
         try:
             async with client.get(peer.url) as answer:
@@ -102,7 +102,7 @@ async def _warm(peer: Peer, client: aiohttp.ClientSession, figures: Figures, beg
         except aiohttp.ClientError:
             await asyncio.sleep(0.05)
             continue
-        figures.first_answer_seconds = figures.first_answer_seconds or time.monotonic() - began
+        answered = answered or time.monotonic() - began
         if peer.name == "kpi-canary":
             found = re.search(r"^canary_exporter_backfill_ratio\S* (\S+)$", text, re.MULTILINE)
             if found and float(found[1]) >= 1:
@@ -110,8 +110,9 @@ async def _warm(peer: Peer, client: aiohttp.ClientSession, figures: Figures, beg
         elif "visits" in text:
             break
         await asyncio.sleep(0.2)
-    figures.complete_seconds = time.monotonic() - began
+    complete = time.monotonic() - began
     await asyncio.sleep(2 * peer.refresh_seconds)
+    return answered, complete
 
 
 async def _watch(

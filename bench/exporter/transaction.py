@@ -18,7 +18,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bench.exporter.measure import cpu_seconds, markers, memory_mb
+from bench.exporter.measure import cpu_seconds, markers, memory_mb, warm
 from bench.exporter.peers import Peer, ours
 from bench.exporter.shop import INDEXES, SCHEMA
 from bench.results import record
@@ -193,20 +193,6 @@ async def _counted(peer: Peer) -> float:
         return _sum(await answer.text(), "shop_orders_total", 'version="slow"')
 
 
-async def _filled(peer: Peer) -> float:
-    """Wait until the past is counted; gives how long that took."""
-    began = time.monotonic()
-    async with aiohttp.ClientSession() as client:
-        while True:
-            await asyncio.sleep(0.5)
-            try:
-                async with client.get(peer.url) as answer:
-                    if _sum(await answer.text(), "canary_exporter_backfill_ratio") >= 1:
-                        return time.monotonic() - began
-            except aiohttp.ClientError:
-                continue
-
-
 async def measure(dialect: _Dialect, url: str, exporter_url: str, gigabytes: float, minutes: float) -> tuple[str, str]:
     """Rows of the table, and a sentence on the rows of the transaction."""
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
@@ -218,7 +204,8 @@ async def measure(dialect: _Dialect, url: str, exporter_url: str, gigabytes: flo
         trading = asyncio.create_task(_trade(engine, dialect, first))
         peer.program.launch()
         try:
-            start_seconds = await _filled(peer)
+            async with aiohttp.ClientSession() as client:
+                _, start_seconds = await warm(peer, client)
             done = await _watch(spans[0], peer, engine, dialect, 60, 0)
             open_seconds = minutes * 60
             slow = asyncio.create_task(_transaction(engine, dialect, newest, first * 2, open_seconds))

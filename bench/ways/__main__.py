@@ -41,8 +41,8 @@ from exporter.follow.tally import Assignment, Changes
 from exporter.publish.collector import ExporterCollector
 from exporter.publish.counters import Counters
 from exporter.refresher import Refresher
+from exporter.source.assignments.logged import store_url
 from exporter.source.database import Patience, Row, Session
-from exporter.source.logged import store_url
 from exporter.source.sources import Sources
 from tests.support.databases.postgres import Postgres
 from tests.support.receiving.entries import entry, started

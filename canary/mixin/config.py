@@ -185,7 +185,6 @@ def _judged_kpi(name: str, kpi: Kpi) -> dict[str, Any]:
         **counted,
         "complement": complement,
         "upward": kpi.better == "higher" if isinstance(kpi, Mean) else not complement,
-        "filter": "humanize" if isinstance(kpi, Mean) else "humanizePercentage",
         "action": kpi.action,
         "judge": kpi.judge,
         "floor": kpi.floor is not None,

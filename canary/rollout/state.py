@@ -52,7 +52,7 @@ UNFINISHED = frozenset({State.PROMOTED, State.FINISHING})
 """States in which the new version has won, and the stable servers may still have the old one."""
 
 
-def counted_ratio(state: str, weight_ratio: float) -> str:
+def weight_words(state: str, weight_ratio: float) -> str:
     """A weight in words: of the canary; of its servers once both groups run the new version, as a release ends."""
     where = "canary's servers" if state in (State.FINISHING, State.FINISHED) else "canary"
     return f"{format_ratio(weight_ratio)} of the customers on the {where}"

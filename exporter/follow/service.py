@@ -37,8 +37,8 @@ from exporter.follow.lines import Endpoints, Garbage, Group, Request, read_line
 from exporter.follow.metrics import LogMetrics
 from exporter.follow.store import Store
 from exporter.follow.tally import Changes, Tally
-from exporter.source.logged import store_url
-from exporter.source.routed import RoutedVersions, Served
+from exporter.source.assignments.logged import store_url
+from exporter.source.assignments.routed import RoutedVersions, Served
 
 _BATCH = 2000
 """Datagrams of one batch, about as many lines as `files` reads at once: some ten milliseconds' work."""

@@ -20,7 +20,7 @@ from canary.database.url import driver_address, shown_url
 from canary.errors import DatabaseError, DatabaseUnavailableError, reason
 from exporter.follow.files import Place
 from exporter.follow.tally import Assignment, Changes, Customer, Visit
-from exporter.source.logged import LEFT_OUT_COLUMN, PLACE
+from exporter.source.assignments.logged import LEFT_OUT_COLUMN, PLACE
 
 _SOME = 500
 """Parameters of one statement; SQLite takes 999 in its older versions."""

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.follow.lines import Request
-from exporter.source.routed import Served
+from exporter.source.assignments.routed import Served
 
 VISIT_SECONDS = 1800
 """Between two visits at least."""

@@ -45,7 +45,7 @@ class ExactFiles:
         self._service = service
         self._log = Log("exporter")
 
-    def read(self, rollout: str, kpi: str, counted: str = "") -> Arrays | None:
+    def read(self, rollout: str, kpi: str, counted: str) -> Arrays | None:
         """What was saved of a KPI in *rollout* (its id); None when there is no file that can be used.
 
         Args:
@@ -63,7 +63,7 @@ class ExactFiles:
             self._log.warn("evidence file cannot be used; the rollout's rows are replayed", file=path, error=error)
             return None
 
-    def write(self, rollout: str, kpi: str, saved: Arrays, counted: str = "") -> None:
+    def write(self, rollout: str, kpi: str, saved: Arrays, counted: str) -> None:
         """Replace a KPI's file; a fault is logged, because judging goes on without it."""
         header = np.frombuffer(json.dumps(self._header(rollout, counted)).encode(), dtype=np.uint8)
         path = self._path(kpi)

@@ -27,9 +27,9 @@ from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of_r
 from exporter.ledger.odd import OddValues
 from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
+from exporter.source.assignments.routed import Pairs, UnitVersions
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
-from exporter.source.routed import Pairs, UnitVersions
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
 
 _FINE_HOURS = 2

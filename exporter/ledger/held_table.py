@@ -23,13 +23,13 @@ from canary.policy.model import Policy
 from exporter.ledger.feed import AHEAD_SECONDS
 from exporter.ledger.odd import OddValues, Report
 from exporter.ledger.reader import StreamReader
+from exporter.source.assignments.routed import LEFT_OUT
+from exporter.source.assignments.versions import TRUE
 from exporter.source.columns.values import id_number
 from exporter.source.columns.zones import Zone
 from exporter.source.dialects import Dialect
-from exporter.source.routed import LEFT_OUT
 from exporter.source.sources import ROWS_UNIT, Sources
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, streams_of
-from exporter.source.versions import TRUE
 
 _FORGOTTEN_RATIO = 0.1
 """So much more may be held before the oldest are forgotten, as finding them looks at all."""

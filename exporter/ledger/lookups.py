@@ -11,7 +11,7 @@ from canary.policy.database.section import Assignments, Event, Exclude, Identiti
 from canary.policy.model import Policy
 from exporter.ledger.held_table import HeldTable
 from exporter.ledger.odd import Report, unreported
-from exporter.source.routed import LEFT_OUT
+from exporter.source.assignments.routed import LEFT_OUT
 from exporter.source.sources import Sources
 from exporter.source.streams import Stream
 
@@ -31,7 +31,7 @@ class GivenVersions(HeldTable):
         return False
 
     def steady(self, _low: float, _high: float) -> bool:
-        """Always, as every key brings its row's moment along (`exporter.source.versions`)."""
+        """Always, as every key brings its row's moment along (`exporter.source.assignments.versions`)."""
         return True
 
 

@@ -25,11 +25,11 @@ from canary.errors import (
 )
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
+from exporter.source.assignments.routed import LEFT_OUT, Pairs, UnitVersions, version_of
 from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Parameters, offset_seconds
-from exporter.source.routed import LEFT_OUT, Pairs, UnitVersions, version_of
 from exporter.source.sources import ROWS_UNIT, single_rows
 from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, held_by, no_times
 

@@ -26,11 +26,11 @@ import sqlalchemy as sa
 from canary.errors import DatabaseError, DatabaseSourceError, DatabaseUnavailableError
 from canary.policy.database.section import LOG_SOURCE, Event
 from canary.policy.model import Policy
+from exporter.source.assignments.logged import hashed_unit, store_url
 from exporter.source.columns.values import id_number
 from exporter.source.columns.zones import Zone
 from exporter.source.database import OrderDatabase, Patience, Row, Session
 from exporter.source.dialects import Dialect
-from exporter.source.logged import hashed_unit, store_url
 from exporter.source.mapping import parents_of
 from exporter.source.session import open_session
 from exporter.source.streams import Stream, streams_of

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from canary.policy.kpis import segment_column
 from canary.policy.model import Policy
+from exporter.source.assignments.versions import Versions
 from exporter.source.columns.kinds import Kind, Kinds
 from exporter.source.columns.numbers import addable, bounded
 from exporter.source.dialects import Dialect
 from exporter.source.hashes import hashed
 from exporter.source.mapping import columns_of, literal_sql, parents_of
-from exporter.source.versions import Versions
 
 SUCCEEDED, FAILED, PENDING = "succeeded", "failed", "pending"
 OUTCOMES = (SUCCEEDED, FAILED)

@@ -23,13 +23,13 @@ import sqlalchemy as sa
 from canary.errors import DatabaseSchemaError
 from canary.policy.database.section import LOG_SOURCE
 from canary.policy.model import Policy
+from exporter.source.assignments.versions import Key
 from exporter.source.columns.kinds import Kind, Kinds, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
 from exporter.source.keys import kinds_key
 from exporter.source.mapping import ordered
 from exporter.source.statements import Column, Statements
-from exporter.source.versions import Key
 
 FINE_SECONDS = 5
 """Width of the ledger's open buckets; rows are read again by whole buckets. Narrower ones make more numbers to keep,

@@ -29,11 +29,11 @@ from exporter.judge.rollout import JudgedRollout
 from exporter.judge.values import role_values
 from exporter.ledger.rows import Codes
 from exporter.publish.complement import Change, failed_tests, shown_change
+from exporter.source.assignments.routed import RoutedVersions, TaggedVersions
+from exporter.source.assignments.versions import Versions, says_version
 from exporter.source.database import Patience
 from exporter.source.dialects import Dialect
-from exporter.source.routed import RoutedVersions, TaggedVersions
 from exporter.source.sources import order_sources
-from exporter.source.versions import Versions, says_version
 from exporter.study.history import History, needed_events
 from exporter.study.pastrollouts import PastRollout
 

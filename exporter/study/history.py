@@ -17,11 +17,11 @@ from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.lookups import Lookups
 from exporter.ledger.reader import known_units
 from exporter.ledger.rows import Codes, EventRows
+from exporter.source.assignments.routed import LEFT_OUT, UnitVersions, version_of
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
 from exporter.source.dialects import FARTHEST_OFFSET_SECONDS, offset_seconds
 from exporter.source.mapping import parents_of, with_ancestors
-from exporter.source.routed import LEFT_OUT, UnitVersions, version_of
 from exporter.source.sources import Sources, single_rows
 from exporter.source.streams import Stream, fitted
 

@@ -1,4 +1,5 @@
 // The canary against stable, at the same time and endpoint: much worse is worth knowing, however far from the limits.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -33,7 +34,7 @@ function(config, series, build)
       filter,
       [side] + labels,
     );
-    local requests(side) = value(t.requests, side, 'printf "%.0f"') + ' requests';
+    local requests(side) = value(t.requests, side, formats.count) + ' requests';
     local warning(name, spec) = build.alert(name, spec {
       hold_for: limits.holdFor,
       severity: 'warning',
@@ -55,7 +56,7 @@ function(config, series, build)
       description: 'Within ' + s.longWindow + ', {{ $value | humanizePercentage }} of ' + requests('canary') + ' to {{ $labels.canary }}' + at
                    + ' ended in a server error, of ' + requests('stable') + ' to stable {{ $labels.stable }} '
                    + value(t.error_ratio, 'stable', 'humanizePercentage') + '. It is proven to be more; people are notified from '
-                   + build.limit(n.LIMIT_STABLE_ERROR_FACTOR, 'humanize') + ' times as many on, when that is at least '
+                   + build.limit(n.LIMIT_STABLE_ERROR_FACTOR, formats.factor) + ' times as many on, when that is at least '
                    + build.limit(n.LIMIT_STABLE_ERROR_DIFFERENCE) + ' more.',
     })
     + warning(n.RESPONSE_TIME_DEGRADED, {
@@ -76,7 +77,7 @@ function(config, series, build)
       description: 'Within ' + s.longWindow + ', the ' + t.response_time_words + ' of {{ $labels.canary }}' + at
                    + ' is {{ $value | humanizeDuration }}, over ' + requests('canary') + '; of stable {{ $labels.stable }} '
                    + value(t.p95, 'stable', 'humanizeDuration') + ', over ' + requests('stable')
-                   + '. People are notified from ' + build.limit(n.LIMIT_STABLE_RESPONSE_FACTOR, 'humanize') + ' times as long on, when that is at least '
+                   + '. People are notified from ' + build.limit(n.LIMIT_STABLE_RESPONSE_FACTOR, formats.factor) + ' times as long on, when that is at least '
                    + build.limit(n.LIMIT_STABLE_RESPONSE_DIFFERENCE, 'humanizeDuration') + ' longer.',
     });
 

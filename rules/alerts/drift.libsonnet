@@ -1,5 +1,6 @@
 // What the last releases add up to: each passed by itself, and small losses multiply. Nobody is moved by it, because
 // none of them is the culprit; people decide what to win back, and whether to ask for more evidence per release.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -25,7 +26,7 @@ function(config, series, build)
     of_rollout: false,
     summary: 'The last releases of ' + config.service + ' have changed {{ $labels.kpi }} by {{ $value | humanizePercentage }} together',
     description: '{{ $labels.kpi }} has changed by {{ $value | humanizePercentage }} (' + of_kpi(n.DRIFT_CHANGE_LOWER) + ' to '
-                 + of_kpi(n.DRIFT_CHANGE_UPPER) + ') over ' + of_kpi(n.DRIFT_RELEASES, 'humanize')
+                 + of_kpi(n.DRIFT_CHANGE_UPPER) + ') over ' + of_kpi(n.DRIFT_RELEASES, formats.count)
                  + ' releases, the budget is ' + of_kpi(n.DRIFT_BUDGET)
                  + '. Each of them passed by itself; no traffic is moved. `canary report --all` lists them.',
   })

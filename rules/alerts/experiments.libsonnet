@@ -1,4 +1,5 @@
 // Experiments: a guardrail's proven harm stops one, everything else is told to people. A winner is never shipped.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -21,10 +22,10 @@ function(config, series, build)
     local change = 'the change is ' + shown(n.EXPERIMENT_RELATIVE_CHANGE, 'humanizePercentage') + ', between '
                    + shown(n.EXPERIMENT_RELATIVE_CHANGE_LOWER, 'humanizePercentage') + ' and '
                    + shown(n.EXPERIMENT_RELATIVE_CHANGE_UPPER, 'humanizePercentage') + ', from '
-                   + shown(n.EXPERIMENT_UNITS, 'humanize', [p.equals(n.ROLE, 'treatment')]) + ' units against '
-                   + shown(n.EXPERIMENT_UNITS, 'humanize', [p.equals(n.ROLE, 'control')]) + ' of ' + experiment.control;
-    local evidence = 'The e-value is 10^' + shown(n.EXPERIMENT_EVIDENCE, 'humanize') + ', the threshold 10^'
-                     + shown(n.EXPERIMENT_EVIDENCE_THRESHOLD, 'humanize') + '.';
+                   + shown(n.EXPERIMENT_UNITS, formats.count, [p.equals(n.ROLE, 'treatment')]) + ' units against '
+                   + shown(n.EXPERIMENT_UNITS, formats.count, [p.equals(n.ROLE, 'control')]) + ' of ' + experiment.control;
+    local evidence = 'The e-value is 10^' + shown(n.EXPERIMENT_EVIDENCE, formats.number) + ', the threshold 10^'
+                     + shown(n.EXPERIMENT_EVIDENCE_THRESHOLD, formats.number) + '.';
 
     local alert(name, spec) = build.alert(name, {
       labels: { [n.EXPERIMENT]: experiment.name },
@@ -67,7 +68,7 @@ function(config, series, build)
       summary: 'Experiment ' + experiment.name + ": sample ratio mismatch, {{ $labels.variant }}'s share of customers does not match its weight",
       description: 'Proven: the share of customers recorded for {{ $labels.variant }}, among those of it and of '
                    + experiment.control + ', differs by more than ' + build.written(experiment.mismatch)
-                   + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The e-value is 10^{{ printf "%.2f" $value }}, the threshold 10^'
+                   + ' from its weight. Assignment or recording is broken, or a variant loses sessions; whatever is said about {{ $labels.variant }} is not to be trusted. The e-value is 10^{{ $value | ' + formats.number + ' }}, the threshold 10^'
                    + experiment.mismatchThreshold.text + '.',
     })
     + alert(n.EXPERIMENT_BLIND, {

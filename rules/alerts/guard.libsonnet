@@ -1,5 +1,6 @@
 // What makes the judgement itself untrustworthy: it freezes the canary's traffic weight. Every series that another alert
 // depends on has its companion here, which notices that the series is not there.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -215,8 +216,8 @@ function(config, series, build)
       summary: "Sample ratio mismatch: {{ $labels.canary }}'s share of customers does not match its traffic weight",
       description: 'Proven: the share of units in the order database that {{ $labels.canary }} has differs by more than '
                    + build.limit(n.LIMIT_MISMATCH) + ' from its traffic of ' + build.value(n.TRAFFIC_TARGET_RATIO, matchers=of_canary)
-                   + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The e-value is 10^{{ printf "%.2f" $value }}, the threshold 10^'
-                   + build.limit(n.LIMIT_MISMATCH_EVIDENCE, 'humanize') + '.',
+                   + '. Routing or the stamping of versions is broken, or the canary loses sessions; the comparison is not to be trusted. The e-value is 10^{{ $value | ' + formats.number + ' }}, the threshold 10^'
+                   + build.limit(n.LIMIT_MISMATCH_EVIDENCE, formats.number) + '.',
     })
     + build.alert(n.TRAFFIC_MISMATCH, {
       // A hundredth of a percent is the finest share that a router knows.
@@ -291,8 +292,8 @@ function(config, series, build)
     ]),
     severity: 'critical',
     action: 'hold',
-    summary: "Rows of the order database's replica are {{ $labels.fault }}: " + '{{ printf "%.0f" $value }} of {{ $labels.event }}',
-    description: 'Of the newest {{ $labels.event }}, {{ printf "%.0f" $value }} are not in the replica that the exporter of ' + config.service
+    summary: "Rows of the order database's replica are {{ $labels.fault }}: " + '{{ $value | ' + formats.count + ' }} of {{ $labels.event }}',
+    description: 'Of the newest {{ $labels.event }}, {{ $value | ' + formats.count + ' }} are not in the replica that the exporter of ' + config.service
                  + " reads as they are in its primary ({{ $labels.fault }}), and its lag does not explain it; the exporter's log names them. "
                  + 'Traffic is frozen at its current weight until this clears.',
   });
@@ -340,7 +341,7 @@ function(config, series, build)
     local labels = [n.ROLLOUT, n.EVENT, n.FAULT, n.COLUMN, role];
     local matchers = [label + '=%q' for label in labels[:4] + [n.VERSION]];
     std.join(' of ', [
-      build.shown('sum(' + p.own(config, metric, matchers) + ')', 'humanize', labels)
+      build.shown('sum(' + p.own(config, metric, matchers) + ')', formats.count, labels)
       for metric in [n.CONSISTENCY_FAULTY_ROWS, n.CONSISTENCY_ROWS]
     ]);
   local consistency = build.alert(n.ROWS_INCONSISTENT, {

@@ -1,4 +1,5 @@
 // The guard's own health, and the heartbeat that proves the whole chain.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -32,8 +33,8 @@ function(config, series, build)
     severity: 'warning',
     action: 'none',
     summary: 'A silence keeps alerts about canary {{ $labels.canary }} from acting',
-    description: 'Of the alerts that fire, ' + build.value(n.ALERTS_SUPPRESSED, 'humanize', [p.equals(n.ACTION, 'rollback')])
-                 + ' would roll back and ' + build.value(n.ALERTS_SUPPRESSED, 'humanize', [p.equals(n.ACTION, 'hold')])
+    description: 'Of the alerts that fire, ' + build.value(n.ALERTS_SUPPRESSED, formats.count, [p.equals(n.ACTION, 'rollback')])
+                 + ' would roll back and ' + build.value(n.ALERTS_SUPPRESSED, formats.count, [p.equals(n.ACTION, 'hold')])
                  + ' would hold; a silence that names `action` forbids it. `canary status` says whose it is and when it ends.',
   })
   + build.alert(n.EXPORTER_DOWN, {

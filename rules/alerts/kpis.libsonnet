@@ -1,4 +1,5 @@
 // Business harm: what the exporter's evidence has proven, or, where the policy asks for it, the strategy's windowed rule.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -10,10 +11,10 @@ function(config, series, build)
     warn: { severity: 'warning', action: 'none' },
   };
   local told(metric, kpi, filter, more=[]) = build.value(metric, filter, [p.equals(n.KPI, kpi.name)] + more);
-  local value(kpi, role) = told(n.KPI_VALUE, kpi, kpi.filter, [p.equals(n.ROLE, role)]);
-  local units(kpi, role) = told(n.KPI_UNITS, kpi, 'humanize', [p.equals(n.ROLE, role)]);
+  local value(kpi, role) = told(n.KPI_VALUE, kpi, formats.of_kpi(kpi), [p.equals(n.ROLE, role)]);
+  local units(kpi, role) = told(n.KPI_UNITS, kpi, formats.count, [p.equals(n.ROLE, role)]);
   local tolerance(kpi) = build.limit(n.LIMIT_KPI_TOLERANCE, kpi=kpi.name);
-  local floor(kpi) = build.limit(n.LIMIT_KPI_FLOOR, kpi.filter, kpi.name);
+  local floor(kpi) = build.limit(n.LIMIT_KPI_FLOOR, formats.of_kpi(kpi), kpi.name);
   local compared(kpi) =
     'Canary {{ $labels.canary }}: ' + value(kpi, 'canary') + ' of ' + units(kpi, 'canary') + ' units; stable {{ $labels.stable }}: '
     + value(kpi, 'stable') + ' of ' + units(kpi, 'stable') + '.';
@@ -39,8 +40,8 @@ function(config, series, build)
     description: 'Proven: ' + kpi.words + ' is worse than stable by more than the tolerance of '
                  + tolerance(kpi) + ' (change '
                  + told(n.KPI_RELATIVE_CHANGE, kpi, 'humanizePercentage') + '). ' + compared(kpi)
-                 + ' Quick test: e-value 10^{{ printf "%.2f" $value }}, threshold 10^'
-                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.'
+                 + ' Quick test: e-value 10^{{ $value | ' + formats.number + ' }}, threshold 10^'
+                 + told(n.KPI_EVIDENCE_THRESHOLD, kpi, formats.number) + '.'
                  + build.where(
                    n.KPI_PROOF,
                    [p.equals(n.KPI, kpi.name), p.equals(n.TEST, 'exact')],
@@ -63,8 +64,8 @@ function(config, series, build)
     summary: 'Canary {{ $labels.canary }} harms ' + kpi.words + ' of {{ $labels.segment }}',
     description: 'Proven: ' + kpi.words + ' of {{ $labels.segment }} is worse than stable by more than the tolerance of '
                  + tolerance(kpi) + ' (change ' + segment_value(n.KPI_SEGMENT_CHANGE, kpi, 'humanizePercentage')
-                 + '). All customers together: ' + compared(kpi) + ' E-value of the segment 10^{{ printf "%.2f" $value }}, threshold 10^'
-                 + told(n.KPI_SEGMENT_THRESHOLD, kpi, 'humanize') + '.',
+                 + '). All customers together: ' + compared(kpi) + ' E-value of the segment 10^{{ $value | ' + formats.number + ' }}, threshold 10^'
+                 + told(n.KPI_SEGMENT_THRESHOLD, kpi, formats.number) + '.',
   });
 
   local low(kpi) =
@@ -73,8 +74,8 @@ function(config, series, build)
       summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is below ' + floor(kpi),
       description: 'Proven: ' + kpi.words + ' of {{ $labels.canary }} is below the floor of '
                    + floor(kpi) + '. ' + compared(kpi)
-                   + ' The e-value is 10^{{ printf "%.2f" $value }}, the threshold 10^'
-                   + told(n.KPI_EVIDENCE_THRESHOLD, kpi, 'humanize') + '.',
+                   + ' The e-value is 10^{{ $value | ' + formats.number + ' }}, the threshold 10^'
+                   + told(n.KPI_EVIDENCE_THRESHOLD, kpi, formats.number) + '.',
     };
     build.alert(kpi.floorAlert, spec { expr: p.for_rollout(series.running, below_floor(kpi)), labels+: kpi.floorLabels })
     + build.alert(kpi.floorAlert, spec {
@@ -97,10 +98,10 @@ function(config, series, build)
     severity: 'critical',
     expr: p.for_rollout(series.running, found(kpi, 'stable_harmed')),
     labels: { [n.KPI]: kpi.name },
-    summary: 'Stable {{ $labels.stable }} got worse since the rollout began: ' + kpi.words + ' is ' + told(n.KPI_STABLE_NOW, kpi, kpi.filter),
-    description: 'Proven: ' + kpi.words + ' of stable {{ $labels.stable }} is ' + told(n.KPI_STABLE_NOW, kpi, kpi.filter)
+    summary: 'Stable {{ $labels.stable }} got worse since the rollout began: ' + kpi.words + ' is ' + told(n.KPI_STABLE_NOW, kpi, formats.of_kpi(kpi)),
+    description: 'Proven: ' + kpi.words + ' of stable {{ $labels.stable }} is ' + told(n.KPI_STABLE_NOW, kpi, formats.of_kpi(kpi))
                  + ' since the weight changed, expected what the worst quarter of the time before the start had, '
-                 + told(n.KPI_STABLE_BEFORE, kpi, kpi.filter) + ', less the tolerance of ' + tolerance(kpi)
+                 + told(n.KPI_STABLE_BEFORE, kpi, formats.of_kpi(kpi)) + ', less the tolerance of ' + tolerance(kpi)
                  + '. Canary {{ $labels.canary }} may hurt both versions through what they share, such as the database.' + kept,
   });
   local reasons = {
@@ -171,8 +172,8 @@ function(config, series, build)
           expr: p.beyond(of_role(kpi, 'canary'), if kpi.upward then '<' else '>', limit(n.LIMIT_KPI_FLOOR, kpi)) + settled(kpi),
           hold_for: '2m',
           labels: { [n.KPI]: kpi.name } + kpi.floorLabels,
-          summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is {{ $value | ' + kpi.filter + ' }}',
-          description: 'Within ' + config.signals.longWindow + ', ' + kpi.words + ' of {{ $labels.canary }} was {{ $value | ' + kpi.filter + ' }}; the floor is '
+          summary: 'Canary {{ $labels.canary }}: ' + kpi.words + ' is {{ $value | ' + formats.of_kpi(kpi) + ' }}',
+          description: 'Within ' + config.signals.longWindow + ', ' + kpi.words + ' of {{ $labels.canary }} was {{ $value | ' + formats.of_kpi(kpi) + ' }}; the floor is '
                        + floor(kpi) + '. This KPI is judged by a windowed threshold, not by evidence.',
         }));
 

@@ -2,6 +2,7 @@
 //
 // The same for every phase of every plan: how long it has lasted and must last, what else it waits for and what the
 // evidence must say are series of the receiver.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -67,7 +68,7 @@ function(config, series, build)
 
   // People count phases from one.
   local phase = build.shown(
-    'max(' + own(n.ROLLOUT_PHASE, [n.ROLLOUT + '=%q']) + ') + 1', 'printf "%.0f"', [n.ROLLOUT]
+    'max(' + own(n.ROLLOUT_PHASE, [n.ROLLOUT + '=%q']) + ') + 1', formats.count, [n.ROLLOUT]
   );
   local traffic = build.value(n.TRAFFIC_TARGET_RATIO, matchers=[p.equals(n.ROLE, 'canary')]);
   local complete(gate, action, labels, waits) = build.alert(n.PHASE_COMPLETE, {

@@ -1,4 +1,5 @@
 // The normal ranges: leaving one is worth knowing, and nothing more.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -91,7 +92,7 @@ function(config, series, build)
       ]),
       kpi.words,
       n.LIMIT_KPI_TARGET,
-      kpi.filter,
+      formats.of_kpi(kpi),
       kpi=kpi.name,
     );
 

@@ -1,4 +1,5 @@
 // Errors, response times, database connections, memory: the canary's own, by its version.
+local formats = import '../lib/formats.libsonnet';
 local n = import '../lib/names.libsonnet';
 local p = import '../lib/promql.libsonnet';
 
@@ -50,7 +51,7 @@ function(config, series, build)
 
   local of_version(name) = p.own(config, name, ['version=%q']);
   local requests(window) =
-    build.shown('round(max(' + of_version(t.requests(window)) + '))', 'humanize', ['canary']) + ' requests within ' + window;
+    build.shown('round(max(' + of_version(t.requests(window)) + '))', formats.count, ['canary']) + ' requests within ' + window;
   local stable(name, filter='humanizePercentage') =
     'Stable {{ $labels.stable }}: ' + build.shown('max(' + of_version(name) + ')', filter, ['stable']) + '.';
 
@@ -85,8 +86,8 @@ function(config, series, build)
        }))
     + (if t.connections == null then [] else absolute(n.DATABASE_CONNECTION_FAILURES, connection_failures, {
          summary: 'Canary {{ $labels.canary }} cannot connect to its database',
-         description: '{{ $labels.canary }} failed about {{ printf "%.0f" $value }} times to connect to its database within '
-                      + s.window + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_CONNECTIONS, 'humanize') + '.',
+         description: '{{ $labels.canary }} failed about {{ $value | ' + formats.count + ' }} times to connect to its database within '
+                      + s.window + '; the limit is ' + build.limit(n.LIMIT_CRITICAL_CONNECTIONS, formats.count) + '.',
        }))
     + (if !m.watched.memory then [] else absolute(n.HIGH_MEMORY, short_of_memory, {
          summary: 'Canary {{ $labels.canary }} has {{ $value | humanizePercentage }} of its memory in use',
@@ -119,7 +120,7 @@ function(config, series, build)
          summary: 'Canary {{ $labels.canary }} answers {{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} with errors',
          description: '{{ $value | humanizePercentage }} of the requests to {{ $labels.endpoint }} of {{ $labels.canary }} ended in a server error within '
                       + s.longWindow + '; people are notified above ' + build.limit(n.LIMIT_WARNING_ERROR) + ', counted over at least '
-                      + build.limit(n.LIMIT_MINIMUM_REQUESTS, 'printf "%.0f"') + ' requests.',
+                      + build.limit(n.LIMIT_MINIMUM_REQUESTS, formats.count) + ' requests.',
        }))
     + (if t.failed_tries == null then [] else build.alert(n.ELEVATED_ERROR_RATE, {
          expr: told(t.failed_tries, '>', n.LIMIT_WARNING_ERROR),

@@ -73,7 +73,11 @@ def _templates(rule: Rule, context: Context) -> Iterator[Objection]:
             yield "alerts/template", reason, f"read one of {', '.join(sorted(known or ()))}"
         if re.search(r"\{\{-?\s*(\$value|\.Value)\s*-?\}\}", text) and _fractional(rule):
             reason = f"annotation {name} prints the value with all its digits"
-            yield "alerts/template", reason, "write {{ $value | humanize }}, humanizePercentage or humanizeDuration"
+            yield (
+                "alerts/template",
+                reason,
+                'write {{ $value | printf "%.2f" }}, or humanizePercentage, humanizeDuration',
+            )
 
 
 def _fractional(rule: Rule) -> bool:

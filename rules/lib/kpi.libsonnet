@@ -17,7 +17,6 @@ local common(name, kind, entered) = {
   // Whether parts of the customers are looked at by themselves.
   segmented: false,
   upward: true,
-  filter: 'humanizePercentage',
   // What a proven harm leads to: rollback, hold or warn.
   action: 'warn',
   // evidence, or threshold: the strategy's windowed rule.
@@ -42,5 +41,5 @@ local common(name, kind, entered) = {
   success(name, of):: common(name, 'success', of),
 
   // An average of values: order value.
-  mean(name, of):: common(name, 'mean', of) + { of: of, filter: 'humanize' },
+  mean(name, of):: common(name, 'mean', of) + { of: of },
 }

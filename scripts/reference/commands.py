@@ -9,10 +9,10 @@ from canaryctl.cli import canary as command_line
 MADE = "<!-- Made from the code by `make golden`; change the code, not this page. -->"
 
 
-def tree() -> Iterator[click.Context]:
-    """The command line and every command, each after the group that it belongs to."""
+def tree(columns: int = 100) -> Iterator[click.Context]:
+    """The command line and every command, each after the group that it belongs to, at so many columns."""
     # click keeps the first `--help` option that a process asks for; without it the page is always the same.
-    yield from _below(click.Context(command_line, info_name="canary", terminal_width=100, help_option_names=[]))
+    yield from _below(click.Context(command_line, info_name="canary", terminal_width=columns, help_option_names=[]))
 
 
 def _below(context: click.Context) -> Iterator[click.Context]:
@@ -22,7 +22,8 @@ def _below(context: click.Context) -> Iterator[click.Context]:
         for name in group.list_commands(context):
             command = group.get_command(context, name)
             assert command is not None
-            yield from _below(click.Context(command, info_name=name, parent=context, terminal_width=100))
+            width = context.terminal_width
+            yield from _below(click.Context(command, info_name=name, parent=context, terminal_width=width))
 
 
 def commands_page() -> str:

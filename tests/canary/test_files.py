@@ -54,9 +54,9 @@ def _evidence(folder: Path, placed: Callable[[Path], None]) -> bool:
     placed(folder / "kpi.npz")
     placed(folder / f"kpi.npz.{os.getpid()}.new")
     file = ExactFiles(folder, "shop")
-    before = file.read("r1", "kpi")
-    file.write("r1", "kpi", {"seen": np.arange(3)})
-    after = file.read("r1", "kpi")
+    before = file.read("r1", "kpi", "rows")
+    file.write("r1", "kpi", {"seen": np.arange(3)}, "rows")
+    after = file.read("r1", "kpi", "rows")
     return before is None and after is not None
 
 

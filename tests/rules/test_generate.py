@@ -205,6 +205,14 @@ def test_alerts_tell_people_everything(kind: str) -> None:
         assert rule["annotations"]["runbook_url"].endswith(f"/{rule['alert']}.md")
 
 
+@pytest.mark.parametrize("kind", _KINDS)
+def test_numbers_in_alerts_have_no_si_prefix(kind: str) -> None:
+    """A half would be 500m, and an e-value 10^376.2m."""
+    texts = {rule["alert"]: " ".join(rule["annotations"].values()) for rule in _alerts(_policy(kind))}
+
+    assert [name for name, text in texts.items() if re.search(r"\| *humanize *}}", text)] == []
+
+
 def test_alerts_that_act_are_about_the_running_rollout() -> None:
     """Whatever asks for a rollback, a hold or an advance is joined with the rollout that runs, but for the drill."""
     written_out = _fast_group(golden.policy("strategy"))["rules"]

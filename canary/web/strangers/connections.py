@@ -21,10 +21,10 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 
-from canary.descriptors import raise_limit
 from canary.logs import Log
 from canary.timing.clock import Clock
 from canary.web.strangers.connection import REQUEST_SECONDS, Connection, network
+from canary.web.strangers.descriptors import raise_limit
 from canary.web.strangers.rarely import Rarely
 
 # What the rest of the process opens at its busiest: a connection for each router, Prometheus and Alertmanager, the

@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from canary.finding import Finding, failed, warning
 from canary.policy import Policy
 from canaryctl.check.shop.lookups import Lookup, check_lookup, is_readable
+from exporter.source.assignments.identities import pair_rows
+from exporter.source.assignments.versions import assignment_rows
 from exporter.source.columns.kinds import Kind, kinds_selected
 from exporter.source.database import Session
 from exporter.source.dialects import Dialect
-from exporter.source.identities import pair_rows
 from exporter.source.streams import streams_of
-from exporter.source.versions import assignment_rows
 from exporter.source.watch.catalog import Table
 
 _AT = "database.assignments"

@@ -25,6 +25,7 @@ from canaryctl.check.shop.data import check_data
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.primary import check_primary
 from canaryctl.check.shop.rows import check_rows
+from exporter.source.assignments.versions import says_version
 from exporter.source.database import (
     OrderDatabase,
     Patience,
@@ -36,7 +37,6 @@ from exporter.source.database import (
 from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
 from exporter.source.sources import databases_at, policy_at, sources_in
-from exporter.source.versions import says_version
 from exporter.source.watch.catalog import Table, index_statement, look_up, quoted, table_names
 
 _ABOUT = re.compile(r"(?P<key>database\.(?:events\.(?P<event>\w+)|\w+)(?:\.\w+)*): (?P<rest>.*)", re.DOTALL)

@@ -10,7 +10,7 @@ import click
 from canary.policy.load import load_policy
 from canary.policy.model import Policy
 from canary.policy.routers.slots import other
-from canary.rollout.state import counted_ratio
+from canary.rollout.state import weight_words
 from canary.timing.clock import SystemClock
 from canary.timing.zones import in_zone, moment
 from canary.units import format_duration, format_ratio
@@ -101,7 +101,7 @@ def _rollout(rollout: dict[str, Any]) -> Iterator[str]:
     yield f"state     {_state(rollout)}"
     for one in rollout["approvals"]:
         yield f"approvals {_approval(one)}"
-    yield f"wanted    {counted_ratio(rollout['state'], rollout['weight_ratio'])}"
+    yield f"wanted    {weight_words(rollout['state'], rollout['weight_ratio'])}"
     if slot := rollout.get("stable_slot"):
         yield f"slots     {slot} is stable, {other(slot)} is the canary's"
     for warning in (rollout["passport"] or {"warnings": ()})["warnings"]:

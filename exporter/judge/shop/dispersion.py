@@ -70,13 +70,8 @@ class Told:
         and to compare all rows each time took minutes, for which nothing was judged.
         """
         first, end = np.searchsorted(self.entered, [until - _LONGEST_SECONDS, until])
-        return self.where(first + np.flatnonzero(self.known[first:end] <= until))
-
-    def where(self, chosen: Bools | Ints) -> Told:
-        """Some of them."""
-        return Told(
-            self.counted[chosen], self.keys[chosen], self.entered[chosen], self.known[chosen], self.named[chosen]
-        )
+        known = first + np.flatnonzero(self.known[first:end] <= until)
+        return Told(self.counted[known], self.keys[known], self.entered[known], self.known[known], self.named[known])
 
 
 @dataclass

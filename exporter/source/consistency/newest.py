@@ -55,7 +55,7 @@ class NewestRows:
     settled: Sequence[float | None]
     where: Where
     stumbled: str
-    complete: bool = True
+    complete: bool
 
     def at(self, key: str) -> str:
         """The line of one of the event's keys."""

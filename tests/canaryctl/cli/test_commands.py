@@ -1,27 +1,14 @@
 """The command line as a whole."""
 
-from collections.abc import Iterator
-
-import click
 from click.testing import CliRunner
 
 from canaryctl.cli import canary
-
-
-def contexts(context: click.Context) -> Iterator[click.Context]:
-    """The command and all below it, as a terminal of 80 columns shows them."""
-    yield context
-    group = context.command
-    if isinstance(group, click.Group):
-        for name in group.list_commands(context):
-            command = group.get_command(context, name)
-            assert command is not None
-            yield from contexts(click.Context(command, info_name=name, parent=context, terminal_width=80))
+from scripts.reference.commands import tree
 
 
 def test_every_help_fits_a_terminal() -> None:
     """80 columns, without a terminal that breaks lines where words do not."""
-    shown = list(contexts(click.Context(canary, info_name="canary", terminal_width=80)))
+    shown = list(tree(columns=80))
     lines = [(one.command_path, line) for one in shown for line in one.get_help().splitlines()]
 
     assert len(shown) > 30

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.follow.lines import Request
 from exporter.follow.tally import VISIT_SECONDS, Assignment, Changes, Tally, Visit
-from exporter.source.routed import Served
+from exporter.source.assignments.routed import Served
 
 
 def _taken(*requests: tuple[float, bool]) -> tuple[list[Assignment], list[Visit]]:

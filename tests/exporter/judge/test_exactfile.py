@@ -8,6 +8,7 @@ from exporter.judge.exactfile import ExactFiles
 from tests.exporter.evidence.exact.shop import START, WEIGHTS, fresh, payments
 
 KPI = "payment_success_rate"
+COUNTED = "attempts of customers"
 
 
 def test_a_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -16,9 +17,9 @@ def test_a_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
     test.count(payments(1).at(START + 900.0), WEIGHTS)
     test.look(WEIGHTS, START + 900.0)
     files = ExactFiles(tmp_path / "evidence", "shop")
-    files.write("r1", KPI, test.saved())
+    files.write("r1", KPI, test.saved(), COUNTED)
     again = fresh("r1")
-    saved = files.read("r1", KPI)
+    saved = files.read("r1", KPI, COUNTED)
 
     assert saved is not None
     assert again.restore(saved)
@@ -30,22 +31,23 @@ def test_a_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_file_of_another_rollout_or_shop_is_not_gone_on_from(tmp_path: Path) -> None:
-    """Nor one that is damaged or missing: the rows are replayed."""
+    """Nor one that is damaged, missing, or counted otherwise: the rows are replayed."""
     files = ExactFiles(tmp_path, "shop")
-    assert files.read("r1", KPI) is None
-    files.write("r1", KPI, fresh("r1").saved())
-    assert files.read("r1", KPI) is not None
-    assert files.read("r2", KPI) is None
-    assert ExactFiles(tmp_path, "other").read("r1", KPI) is None
+    assert files.read("r1", KPI, COUNTED) is None
+    files.write("r1", KPI, fresh("r1").saved(), COUNTED)
+    assert files.read("r1", KPI, COUNTED) is not None
+    assert files.read("r2", KPI, COUNTED) is None
+    assert files.read("r1", KPI, "rows") is None
+    assert ExactFiles(tmp_path, "other").read("r1", KPI, COUNTED) is None
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:5000])
-    assert files.read("r1", KPI) is None
+    assert files.read("r1", KPI, COUNTED) is None
     path.write_bytes(b"nothing of the kind")
-    assert files.read("r1", KPI) is None
+    assert files.read("r1", KPI, COUNTED) is None
 
 
 def test_files_that_cannot_be_written_stop_nobody(tmp_path: Path) -> None:
     """The fault is logged and judging goes on."""
-    ExactFiles(tmp_path / "missing" / "evidence", "shop").write("r1", KPI, {})
+    ExactFiles(tmp_path / "missing" / "evidence", "shop").write("r1", KPI, {}, COUNTED)
 
     assert list(tmp_path.iterdir()) == []

@@ -22,8 +22,8 @@ from canary.threads import SharedThreads
 from exporter.ledger.lookups import Lookups
 from exporter.publish.counters import Counters
 from exporter.refresher import Refresher
+from exporter.source.assignments.routed import LEFT_OUT
 from exporter.source.database import Patience, Row, Session
-from exporter.source.routed import LEFT_OUT
 from exporter.source.sources import order_sources
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle, with_events

@@ -23,7 +23,9 @@ def _version(number: int) -> str:
 
 def _event(name: str, rows: Sequence[tuple[Any, ...]], moments: Sequence[float]) -> NewestRows:
     event = Policy(service="shop").database.events[name]
-    return NewestRows(name, event, rows, moments, [None] * len(rows), lambda at: ".".join(map(str, at)), "")
+    return NewestRows(
+        name, event, rows, moments, [None] * len(rows), lambda at: ".".join(map(str, at)), "", complete=True
+    )
 
 
 def _shop(count: int = 400, *, at: float = OLD) -> dict[str, list[list[Any]]]:

@@ -11,7 +11,7 @@ from canary.policy.plans import NORMAL
 from canary.policy.routers.slots import other
 from canary.report.markup import Markup, join, tag
 from canary.rollout.kinds import Step
-from canary.rollout.state import counted_ratio
+from canary.rollout.state import weight_words
 from canary.units import format_ratio
 
 Row = tuple[str, Markup | str]
@@ -103,7 +103,7 @@ def _of_rollout(rollout: answers.Rollout) -> Iterator[Row]:
         yield "Back on stable", f"{format_ratio(1 - rollout['weight_ratio'])} of the customers, {step}"
     if slot := rollout["stable_slot"]:
         yield "Slots", f"{slot} is stable, {other(slot)} is the canary's"
-    yield "Wanted weight", counted_ratio(rollout["state"], rollout["weight_ratio"])
+    yield "Wanted weight", weight_words(rollout["state"], rollout["weight_ratio"])
 
 
 def _around(status: answers.Status) -> Iterator[Row]:

@@ -18,8 +18,8 @@ from canary.rollout.state import Rollout
 from canary.routers import routers_of
 from canary.routers.base import Split
 from canary.routers.tag import TAGS
-from exporter.source.routed import RoutedVersions, Served
-from exporter.source.timedkeys import split_key
+from exporter.source.assignments.routed import RoutedVersions, Served
+from exporter.source.assignments.timedkeys import split_key
 from exporter.source.transitions import offset_at
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for, published, refresher_on, settle

@@ -11,7 +11,7 @@ by itself. Rows for which nothing is found have no version, and are counted as `
 
 Some versions no database can tell: those of the router's hash, of its log and of its tag, and of assignments or pairs
 in another database. Then each row's key comes in place of the version (its customer, or the side in its tag), and
-`exporter.source.routed`, `.logged` and `exporter.ledger.lookups` give the answer (`exporter.source.timedkeys`).
+`routed`, `logged` and `exporter.ledger.lookups` give the answer (`timedkeys`).
 
 The same look-up, by the parent's key, tells whether a row comes from a customer who counts nowhere: whom
 `database.exclude.units` names, or whose assignment says that no chance has decided it (`tester`). Such parents are
@@ -27,14 +27,14 @@ import sqlalchemy as sa
 from canary.policy.database.section import Assignments
 from canary.policy.model import Policy
 from canary.routers.tag import TAGS
+from exporter.source.assignments.identities import Units, pair_rows, pairs_key
+from exporter.source.assignments.timedkeys import timed
 from exporter.source.columns.kinds import Kinds
 from exporter.source.dialects import Dialect
 from exporter.source.hashes import written
-from exporter.source.identities import Units, pair_rows, pairs_key
 from exporter.source.keys import kinds_key, kinds_of_keys, same
 from exporter.source.mapping import columns_of, parents_of, selectable, spare_tables, with_ancestors
 from exporter.source.moments import moment_of
-from exporter.source.timedkeys import timed
 
 Column = sa.ColumnElement[Any]
 Key = Literal["unit", "tag"]

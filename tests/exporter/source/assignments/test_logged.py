@@ -15,8 +15,8 @@ from canary.policy.kpis import Conversion
 from canary.policy.model import Policy
 from exporter.follow.store import Store
 from exporter.follow.tally import Assignment, Changes, Visit
-from exporter.source.logged import LoggedVersions, store_url
-from exporter.source.routed import LEFT_OUT
+from exporter.source.assignments.logged import LoggedVersions, store_url
+from exporter.source.assignments.routed import LEFT_OUT
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import ORDERS, VISITS, ShopData

@@ -1,8 +1,8 @@
 """Which version served a customer at a moment, by what `canary assignments` has kept of the router's log.
 
 Its tables need not be in the order database, so no statement there can look anything up in them. As where the router's
-hash is computed (`exporter.source.routed`), the database hands over each row's customer in place of a version, and the
-answer is given here, from memory: assignments have growing ids, so that each look reads only those that are new.
+hash is computed (`routed`), the database hands over each row's customer in place of a version, and the answer is given
+here, from memory: assignments have growing ids, so that each look reads only those that are new.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from canary.database.url import read_database_url
 from canary.errors import DatabaseUnavailableError
 from canary.policy.model import Policy
 from canary.secrets import read_secret
+from exporter.source.assignments.routed import LEFT_OUT
 from exporter.source.database import OrderDatabase, Session
-from exporter.source.routed import LEFT_OUT
 from exporter.source.session import open_session
 
 PLACE = "database.log.url"

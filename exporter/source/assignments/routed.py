@@ -18,8 +18,8 @@ from canary.errors import RouterError
 from canary.policy.routers.slots import Slot
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Router, Split
+from exporter.source.assignments.timedkeys import split_key
 from exporter.source.columns.zones import Zone
-from exporter.source.timedkeys import split_key
 
 LEFT_OUT: Final = "\n"
 """In place of a version: the customer is a tester or a machine, whom no chance has put there, and the row counts
@@ -45,7 +45,7 @@ class UnitVersions(Protocol):
 
 
 class Pairs(Protocol):
-    """Tells customers' other name, by which the router knows them (`exporter.source.identities`)."""
+    """Tells customers' other name, by which the router knows them (`exporter.source.assignments.identities`)."""
 
     def unit(self, known_as: Any, moment: float) -> str | None:
         """The router's name of a customer at *moment*; None where it is not known, `LEFT_OUT` who is left out."""
@@ -58,7 +58,7 @@ def version_of(
     """The version that a key tells, at the time that it brings along or else its row's.
 
     Args:
-        key: what a statement gave in place of a version (`exporter.source.versions`).
+        key: what a statement gave in place of a version (`exporter.source.assignments.versions`).
         stored: the row's time as the database has it.
         zone: that of the row's times.
         clock_zone: that of times which are no instants.
