@@ -118,6 +118,8 @@ _PARTS: Final = frozenset({("kpis", "*"), ("phases", "*"), ("plans", "*"), ("pha
 
 def changes(before: Data, after: Data) -> tuple[Change, ...]:
     """Every difference between what decides in two policies, as `canary.policy.pinning.digest.deciding` gives it."""
+    if before == after:
+        return ()
     signals = _signals(before, after)
     before, after = as_written_now(before), as_written_now(after)
     return (*signals, *_compared((), _by_share(before), _by_share(after), ""))
