@@ -19,7 +19,7 @@ async def check_indexes(
         tables: as they are, by name.
 
     Raises:
-        DatabaseError: the database cannot be asked.
+        DatabaseError: the database is unreachable.
     """
     return [
         warning(
