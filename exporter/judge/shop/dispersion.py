@@ -41,7 +41,7 @@ _LEAST_ROWS = 20
 """Of fewer rows nothing is known but chance."""
 _LEAST_STRETCHES = 6
 """The longest stretches are so few; of fewer the variance is chance itself."""
-_MOSTLY = 0.5
+MOSTLY = 0.5
 """A shop that leaves the customer empty in some rows still has customers; in most rows, it has none to speak of."""
 _CHANCE = 3.0
 """An excess of so many standard deviations is what the luckiest of many windows has by chance."""
@@ -202,7 +202,7 @@ def nameless(kpi: Kpi, joined: JoinedRows, since: float, until: float = np.inf) 
 
 def mostly(which: Bools) -> bool:
     """Whether it is so of more than half of the rows, where there are enough of them to say."""
-    return len(which) >= _LEAST_ROWS and float(which.mean()) > _MOSTLY
+    return len(which) >= _LEAST_ROWS and float(which.mean()) > MOSTLY
 
 
 def _event(kpi: Kpi) -> str:
