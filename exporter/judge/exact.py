@@ -191,7 +191,7 @@ class ExactHalf:
         """What became of the customers of all phases, as far as it may have changed since the last look."""
         found = []
         for number, phase in self._phases.items():
-            phase.entries.look(joined.rows[self.entry], joined.origin(self.entry).unit, sides, phase.timeline)
+            phase.entries.look(joined, self.entry, sides, phase.timeline)
             if kpi.name not in phase.units:
                 phase.units[kpi.name] = new_units(kpi.name)
             rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
@@ -202,9 +202,13 @@ class ExactHalf:
             found.append(Steps.of(rows, keys.view(np.uint64), number, drawn))
         return Steps.all_of(found)
 
-    def fold(self, kpi: str, until: float) -> None:
-        """What became of a KPI's customers before *until* does not change any more."""
+    def fold(self, kpi: str, until: float, entries_until: float) -> None:
+        """What became of a KPI's customers before *until*, and who came in before, does not change any more.
+
+        Only what this very look has seen is kept: what came since the last one is there, and nothing later.
+        """
         for phase in self._phases.values():
+            phase.entries.fold(entries_until)
             if kpi in phase.units:
                 phase.units[kpi].fold(until)
 
