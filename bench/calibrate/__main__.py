@@ -37,8 +37,8 @@ def main() -> None:
         "Calibrate",
         "python -m bench.calibrate",
         f"{HOURS} hours of a shop with {PER_MINUTE:,.0f} visits a minute in SQLite, the default policy:"
-        f" {seconds / 60:.1f} minutes for {ROLLOUTS:,} pseudo-rollouts, {cpu:.2f} s of processor time each; 3 minutes are"
-        f" wanted on two cores. {found['rolled_back']} of them were rolled back"
+        f" {seconds / 60:.1f} minutes for {ROLLOUTS:,} pseudo-rollouts, {cpu:.2f} s of processor time each;"
+        f" 3 minutes are wanted on two cores. {found['rolled_back']} of them were rolled back"
         f" ({found['lower_ratio']:.1%} to {found['upper_ratio']:.1%}), {found['held']} held by a KPI,"
         f" {found['mismatched']} by a sample ratio mismatch.",
     )

@@ -29,7 +29,7 @@ def _event(name: str, rows: Sequence[tuple[Any, ...]], moments: Sequence[float])
 
 
 def _shop(count: int = 400, *, at: float = OLD) -> dict[str, list[list[Any]]]:
-    """By event, rows as they are looked at: id, moment, value, outcome, settled, version, customer, parents. All is well."""
+    """By event, rows as they are looked at: id, moment, value, outcome, settled, version, customer, parents."""
     numbers = range(1, count + 1)
     return {
         "orders": [[one, at, 20, None, None, _version(one), None, one, one, one] for one in numbers],
