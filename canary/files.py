@@ -16,6 +16,7 @@ import errno
 import os
 import stat
 import tempfile
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -56,7 +57,7 @@ def _bounded(file: IO[bytes], path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """A file to read from that has an end.
 
     Raises:

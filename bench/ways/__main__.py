@@ -4,8 +4,9 @@ Orders of seven days name their customer, of whom there are a million at most, a
 Each order has a payment, which inherits the version. The same command takes 50 million orders. A rollout was at 25 %
 two days ago, and one is at 25 % now. The exporter's refresher runs in this process, with one session, so that what is
 measured is reading and nothing else: how long a first start counts the past, what a refresh costs the database and
-this process, and how long after its commit an order is in the snapshot when a refresh follows at once. A scrape writes
-down a snapshot and asks nothing of the database, whatever the way.
+this process, how long after its commit an order is in the snapshot when a refresh follows at once, and how often a
+refresh read a whole table, by the database's own count. A scrape writes down a snapshot and asks nothing of the
+database, whatever the way.
 """
 
 import asyncio
@@ -73,11 +74,14 @@ CREATE INDEX ON served (cookie);
 """
 HEAD = """\
 | way | scrape p50, ms | database ms per refresh | own CPU ms per refresh | commit to snapshot, ms | cold start, s | \
-database s of it |
-|---|---|---|---|---|---|---|"""
+database s of it | whole tables read per refresh |
+|---|---|---|---|---|---|---|---|"""
 
 
 _ORDER = sa.text("INSERT INTO orders VALUES (:id, 'u1', 'x kpi-canary/stable', 'v1.0', 5, 'EUR', clock_timestamp())")
+_WHOLE_READS = sa.text("SELECT sum(seq_scan) FROM pg_stat_user_tables")
+_TOLD_EVERY_SECONDS = 1.1
+"""A server process tells what it has read at the end of the first transaction after so long."""
 
 
 class Timed:
@@ -122,7 +126,7 @@ async def _seed(engine: AsyncEngine, count: int) -> None:
     await _insert(engine, f"served SELECT {customer}, {moment}, {version}", min(count, CUSTOMERS))
     indexes = [statement for statement in _INDEXES.split(";") if statement.strip()]
     await asyncio.gather(*(_execute(engine, *(one for one in indexes if table in one)) for table in _TABLES))
-    await _execute(engine, "VACUUM ANALYZE")  # or the first way measured would pay for the others
+    await _execute(engine, "VACUUM ANALYZE", "CHECKPOINT")  # or the first way measured would pay for the others
 
 
 async def _insert(engine: AsyncEngine, rows: str, count: int) -> None:
@@ -182,12 +186,22 @@ async def _measure(policy: Policy, rollouts: Sequence[Rollout], url: str, number
         await refresher.refresh()
     cold, cold_database = time.perf_counter() - began, timed.seconds
     engine = create_async_engine(url)
+    before = await _whole_reads(refresher, engine)
     found = [await _refreshed(refresher, timed, engine, 10**9 + 1000 * number + one) for one in range(REFRESHES)]
+    whole = (await _whole_reads(refresher, engine) - before) / REFRESHES
     await engine.dispose()
     await refresher.close()
     await sources.close()
     middle = [statistics.median(values) for values in zip(*found, strict=True)]
-    return " | ".join([*(f"{value:.1f}" for value in middle), f"{cold:.1f}", f"{cold_database:.1f}"])
+    return " | ".join([*(f"{value:.1f}" for value in (*middle, cold, cold_database)), f"{whole:g}"])
+
+
+async def _whole_reads(refresher: Refresher, engine: AsyncEngine) -> int:
+    """How often a table was read whole so far."""
+    await asyncio.sleep(_TOLD_EVERY_SECONDS)
+    await refresher.refresh()
+    async with engine.connect() as connection:
+        return int(await connection.scalar(_WHOLE_READS) or 0)
 
 
 async def _refreshed(refresher: Refresher, timed: Timed, engine: AsyncEngine, order: int) -> tuple[float, ...]:

@@ -32,9 +32,10 @@ from canary.web.options import WebOptions
 from canary.web.service import Service
 from canary.web.strangers.peers import host_of
 from exporter.follow.datagrams import Datagrams
-from exporter.follow.files import LogFile, Place
+from exporter.follow.files import LogFile
 from exporter.follow.lines import Endpoints, Garbage, Group, Request, read_line
 from exporter.follow.metrics import LogMetrics
+from exporter.follow.rotated import Place
 from exporter.follow.store import Store
 from exporter.follow.tally import Changes, Tally
 from exporter.source.assignments.logged import store_url

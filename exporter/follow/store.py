@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from canary.database.url import driver_address, shown_url
 from canary.errors import DatabaseError, DatabaseUnavailableError, reason
-from exporter.follow.files import Place
+from exporter.follow.rotated import Place
 from exporter.follow.tally import Assignment, Changes, Customer, Visit
 from exporter.source.assignments.logged import LEFT_OUT_COLUMN, PLACE
 

@@ -23,6 +23,7 @@ from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities
 from canaryctl.check.shop.customers import check_sides
 from canaryctl.check.shop.data import check_data, places
+from canaryctl.check.shop.indexes import check_indexes
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.primary import check_primary
 from canaryctl.check.shop.rows import check_rows
@@ -39,7 +40,7 @@ from exporter.source.database import (
 from exporter.source.mapping import literal_sql, spare_tables
 from exporter.source.session import open_session
 from exporter.source.sources import databases_at, policy_at, sources_in
-from exporter.source.watch.catalog import Table, index_statement, look_up, quoted, table_names
+from exporter.source.watch.catalog import Table, look_up, quoted, table_names
 
 _ABOUT = re.compile(r"(?P<key>database\.(?:events\.(?P<event>\w+)|\w+)(?:\.\w+)*): (?P<rest>.*)", re.DOTALL)
 """What begins with a key of the policy."""
@@ -145,14 +146,7 @@ async def _looked_into(place: str, policy: Policy, session: Session, user: str |
     findings = list(_mapped(place, policy, events, tables, names, seen))
     mapped = {name: tables[event.table] for name, event in events.items() if event.table}
     faulty = {name for name, table in mapped.items() if not _complete(_columns(policy, name), table)}
-    findings += [
-        warning(
-            place,
-            f"{table}.{column} has no index, every look of the exporter reads the whole table",
-            f"run: {await session.run(partial(index_statement, table=table, column=column))}",
-        )
-        for table, column in sorted(_without_index(policy, tables))
-    ]
+    findings += await check_indexes(place, policy, session, tables)
     findings += list(_required(place, policy, tables, names))
     findings += await check_assignments(place, policy, session, tables, names, whole)
     findings += await check_identities(place, policy, session, tables, names, whole)
@@ -223,17 +217,6 @@ def _mapped(
             if column not in table.columns:
                 what = f"{at}.{key}: {event.table} has no column {column!r}{seen}"
                 yield failed(place, what, _VERSIONLESS if key == "version" else near(column, table.columns))
-
-
-def _without_index(policy: Policy, tables: Mapping[str, Table | None]) -> set[tuple[str, str]]:
-    """Tables and their columns that the exporter looks for rows by, and that no index begins with."""
-    missing: set[tuple[str, str]] = set()
-    for event in policy.database.events.values():
-        table = tables.get(event.table or "")
-        if event.table and table is not None:
-            read_by = {event.time, event.settled} & set(table.columns)
-            missing |= {(event.table, column) for column in read_by - table.indexed if column}
-    return missing
 
 
 def columns_of(event: Event) -> Iterator[tuple[str, str]]:

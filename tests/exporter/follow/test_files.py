@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from canary.files import open_regular
-from exporter.follow.files import LogFile, Place
+from exporter.follow.files import LogFile
+from exporter.follow.rotated import Place
 
 
 def _all(file: LogFile) -> list[bytes]:
@@ -117,12 +118,12 @@ def test_a_restart_opens_nobody_elses_files(tmp_path: Path, monkeypatch: pytest.
     _, place = LogFile(path, None).read()
     _append(path, "two\n")
 
-    def opening(one: Path) -> IO[bytes]:
+    def opening(one: Path) -> BufferedReader:
         if one == other:
             raise PermissionError(errno.EACCES, "Permission denied", str(one))
         return open_regular(one)
 
-    monkeypatch.setattr("exporter.follow.files.open_regular", opening)
+    monkeypatch.setattr("exporter.follow.rotated.open_regular", opening)
     assert _all(LogFile(path, place)) == [b"two"]
 
 
@@ -148,7 +149,7 @@ def test_rotations_while_it_is_behind_leave_nothing_out(tmp_path: Path) -> None:
                 earlier.rename(tmp_path / f"access.log.{number + 1}")
         path.rename(tmp_path / "access.log.1")
         _append(path, text)
-    for name in ("access.log.9.gz", "access.log.offset"):
+    for name in ("access.log.9.zst", "access-2.log", "access.log.offset"):
         (tmp_path / name).write_text("garbage\n")
     assert _all(file) == [b"two", b"three"]
     assert file.gaps == 0

@@ -133,3 +133,29 @@ async def test_what_cannot_be_compared_is_told(write_policy: Write, postgres: Po
 
     told = ["database.assignments.time: at holds moments, created_at of orders times without a zone"]
     assert [what for what, _ in said] == told
+
+
+async def test_a_parent_that_is_slow_to_find_is_named(write_policy: Write, shop_database: Path) -> None:
+    """Where rows inherit their version, the key of those that they name needs an index."""
+    url = f"sqlite+aiosqlite:///{shop_database}"
+    await change(
+        url,
+        "CREATE TABLE bought (number TEXT, visit_id INTEGER, version TEXT, total REAL, currency TEXT, created_at TEXT)",
+        "CREATE TABLE paid (id INTEGER PRIMARY KEY, number TEXT, version TEXT, status TEXT, created_at TEXT)",
+        "CREATE INDEX bought_at ON bought (created_at)",
+        "CREATE INDEX paid_at ON paid (created_at)",
+    )
+    found = []
+    for version in ("null", "version"):
+        paid = f"payments: {{table: paid, parent: {{orders: number}}, version: {version}, outcome: status}}"
+        policy = write_policy(
+            f"database:\n  url: sqlite:///shop.db\n  events: {{orders: {{table: bought, id: number}}, {paid}}}\n"
+            "kpis: {payment_success_rate: {kind: success, of: payments}}\n"
+        )
+        found.append(_said(await check_database(policy)))
+
+    assert found[0][0] == (
+        "bought.number has no index, every look of the exporter reads the whole table",
+        "run: CREATE INDEX bought_number ON bought (number);",
+    )
+    assert [what for what, _ in found[1]] == ["reachable, 2 events mapped, every column there and indexed"]
