@@ -25,6 +25,7 @@ from canary.errors import (
 )
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
+from exporter.source.assignments.agreement import SideAgreement
 from exporter.source.assignments.routed import LEFT_OUT, Pairs, UnitVersions, version_of
 from exporter.source.columns.kinds import Kinds
 from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
@@ -56,6 +57,7 @@ class StreamReader:
         in_zones: told in which zones the stream's times, and its rows' own times, turn out to be.
         routed: tells the versions of customers, where the stream's rows have these instead.
         pairs: by identity, those by which customers are looked for in another database.
+        agreement: told of every single row, where its side is held against the router's hash.
 
     Attributes:
         stream: with the statements in use now.
@@ -72,8 +74,10 @@ class StreamReader:
         in_zones: Callable[[Zone, Zone], None],
         routed: UnitVersions | None = None,
         pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
+        agreement: SideAgreement | None = None,
     ) -> None:
         self.stream = stream
+        self._agreement = agreement
         self._pairs = pairs
         self._routed = routed if stream.key is not None else None
         self.zone = self._entered = clock_zone
@@ -162,12 +166,17 @@ class StreamReader:
         rows = known_units(
             self.stream, await single_rows(self.stream, self._session, bounds, sample), self._entered, self._pairs
         )
-        if self._routed is None:
-            return rows
-        told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
-        return [
-            (*row[:_ROWS_VERSION], version, *row[_ROWS_VERSION + 1 :]) for row, version in told if version != LEFT_OUT
-        ]
+        if self._routed is not None:
+            told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
+            rows = [
+                (*row[:_ROWS_VERSION], found, *row[_ROWS_VERSION + 1 :]) for row, found in told if found != LEFT_OUT
+            ]
+        if self._agreement is not None:
+            timed = (row for row in rows if row[_ROWS_ENTERED] is not None)
+            self._agreement.see(
+                (row[ROWS_UNIT], self._entered.moment(float(row[_ROWS_ENTERED])), row[_ROWS_VERSION]) for row in timed
+            )
+        return rows
 
     async def oldest(self, low: int, high: int) -> float | None:
         """The smallest time in the buckets from *low* up to *high*; None without any row.

@@ -21,11 +21,13 @@ from canary.policy.kpis import segment_column
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities
-from canaryctl.check.shop.data import check_data
+from canaryctl.check.shop.customers import check_sides
+from canaryctl.check.shop.data import check_data, places
 from canaryctl.check.shop.indexes import check_indexes
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.primary import check_primary
 from canaryctl.check.shop.rows import check_rows
+from exporter.judge.parameters import entry_event
 from exporter.source.assignments.versions import says_version
 from exporter.source.database import (
     OrderDatabase,
@@ -105,6 +107,7 @@ async def _check_one(
             return [*_write_ahead(place, database), *tables, *primary]
         faulty = {found["event"] for one in tables if one.failed and (found := _ABOUT.match(one.what))}
         rows = await check_data(policy, session, clock, document, faulty)
+        rows += await check_sides(policy, session, clock, places(document), entry_event(whole))
         at_their_lines = (_at_its_line(finding, document) for finding in tables)
         return [*_write_ahead(place, database), *at_their_lines, *rows, *primary]
     except DatabaseError as error:
