@@ -184,7 +184,7 @@ class Dialect:
 
     def _text_epoch(self, column: Number) -> Number:
         """MariaDB, MySQL: the same, which read a text up to its offset."""
-        written, arms = sa.func.trim(column), []
+        written, arms = sa.func.trim(self.text(column)), []
         endings = [(1, None, "[zZ]"), *((length, at, ending) for length, (at, ending) in _MYSQL_OFFSETS.items())]
         for length, at, ending in endings:
             says = written.op("REGEXP", is_comparison=True)(_plain(f"'{_TIME_OF_DAY}{ending}$'"))

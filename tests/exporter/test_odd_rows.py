@@ -92,7 +92,13 @@ async def test_totals_of_any_type_in_postgresql(
 
 @pytest.mark.parametrize(
     ("kind", "value", "odd"),
-    [("VARCHAR(20)", "'12,50'", 1), ("DOUBLE", "1e300", 1), ("DECIMAL(65, 2)", "1e40", 1), ("BIGINT UNSIGNED", "7", 0)],
+    [
+        ("VARCHAR(20)", "'12,50'", 1),
+        ("VARBINARY(20)", "x'ff'", 1),
+        ("DOUBLE", "1e300", 1),
+        ("DECIMAL(65, 2)", "1e40", 1),
+        ("BIGINT UNSIGNED", "7", 0),
+    ],
 )
 async def test_totals_of_any_type_in_mariadb(
     maria: ShopData, clock: FakeClock, kind: str, value: str, odd: int

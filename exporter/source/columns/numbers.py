@@ -37,7 +37,8 @@ def addable(column: Column, kind: Kind | None, dialect: str) -> Column:
         return bounded(_where_number(written, "~", sa.cast(written, sa.Numeric)), dialect)
     if kind is Kind.OTHER:  # a point, or bits, which no text pattern can be held against
         return sa.cast(sa.null(), sa.Numeric(65, 10))
-    return bounded(_where_number(column, "REGEXP", sa.cast(column, sa.Numeric(65, 10))), dialect)
+    written = sa.cast(column, sa.String)  # MySQL holds no pattern against bytes
+    return bounded(_where_number(written, "REGEXP", sa.cast(column, sa.Numeric(65, 10))), dialect)
 
 
 def bounded(value: Column, dialect: str) -> Column:
