@@ -16,7 +16,7 @@ _WRITE_ALONE = (
 )
 
 
-def check_request_log(policy: Policy) -> list[Finding]:
+async def check_request_log(policy: Policy) -> list[Finding]:
     """Whether a file that the router writes could be followed; of datagrams only the follower itself can tell."""
     given = policy.database.log
     if given is None:

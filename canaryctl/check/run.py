@@ -101,9 +101,6 @@ def _looks(
     async def secrets() -> list[Finding]:
         return check_secrets(policy)
 
-    async def request_log() -> list[Finding]:
-        return check_request_log(policy)
-
     async def calibration() -> list[Finding]:
         return check_calibration(policy)
 
@@ -114,7 +111,7 @@ def _looks(
         "secrets": secrets,
         "state": lambda: check_state(policy),
         "database": lambda: check_database(policy, data=document is not None, document=document),
-        "log": request_log,
+        "log": lambda: check_request_log(policy),
         "calibration": calibration,
         "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,

@@ -29,28 +29,28 @@ _OTHER = '192.0.2.1 - - [29/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 612 "-
         ([_OTHER, "x" * 200_000, _LINE], Status.OK, "newest lines: 1, all of them the router's"),
     ],
 )
-def test_what_is_in_the_log_is_told(
+async def test_what_is_in_the_log_is_told(
     lines: list[str] | None, status: Status, what: str, write_policy: Write, tmp_path: Path
 ) -> None:
     """Only its newest lines are read, so that what another format left there once is forgotten."""
     if lines is not None:
         (tmp_path / "access.log").write_text("".join(f"{line}\n" for line in lines) + '{"half')
-    (finding,) = check_request_log(write_policy("database: {log: {file: access.log}}\n"))
+    (finding,) = await check_request_log(write_policy("database: {log: {file: access.log}}\n"))
     assert (finding.status, finding.what) == (status, what)
 
 
-def test_what_is_no_file_is_told(write_policy: Write, tmp_path: Path) -> None:
+async def test_what_is_no_file_is_told(write_policy: Write, tmp_path: Path) -> None:
     """A pipe would hold whoever opens it; a folder is no log."""
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
-        (finding,) = check_request_log(write_policy(f"database: {{log: {{file: {name}}}}}\n"))
+        (finding,) = await check_request_log(write_policy(f"database: {{log: {{file: {name}}}}}\n"))
         assert finding.status is Status.FAILED
         assert finding.what.startswith("cannot be read (expected a regular file")
 
 
-def test_datagrams_are_the_followers_to_tell(write_policy: Write) -> None:
+async def test_datagrams_are_the_followers_to_tell(write_policy: Write) -> None:
     """Without a file there is nothing to read, and without a log nothing at all."""
-    (syslog,) = check_request_log(write_policy("database: {log: {udp: '127.0.0.1:5140'}}\n"))
-    (nothing,) = check_request_log(write_policy(""))
+    (syslog,) = await check_request_log(write_policy("database: {log: {udp: '127.0.0.1:5140'}}\n"))
+    (nothing,) = await check_request_log(write_policy(""))
     assert syslog.status is nothing.status is Status.SKIPPED
     assert "127.0.0.1:5140" in syslog.place
