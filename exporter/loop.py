@@ -85,6 +85,8 @@ class Loop:
         self._log = Log("exporter")
         self._plans = Plans(self.load())
         self._snapshot = Snapshot(self.policy.service)
+        # It is asked for at each look, and takes a twentieth of what a small shop's look costs.
+        self._published_last = self.policy, digest(self.policy)
         self._reloaded = asyncio.Event()
         # What the journal said last; a rollout is judged by the policy that it began with.
         self._rollout: Rollout | None = None
@@ -142,7 +144,10 @@ class Loop:
         which an older digest would keep from starting for as long, whatever was reloaded.
         """
         running = self._rollout is not None and self._rollout.running
-        return digest(policy if running else self.policy)
+        of = policy if running else self.policy
+        if of is not self._published_last[0]:
+            self._published_last = of, digest(of)
+        return self._published_last[1]
 
     def _require_mapping(self, policy: Policy) -> None:
         """Refuse to judge a running rollout by other tables and columns than it began with."""

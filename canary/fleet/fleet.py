@@ -116,7 +116,8 @@ class Fleet:
         found = await asyncio.to_thread(policy_files, self._paths)
         for path in [path for path in self._members if path not in found]:
             member = self._members.pop(path)
-            self._log.info("policy gone; its service ends", file=path, service=member.name)
+            what = "policy gone; its service ends, and a rollout that runs is guarded by nobody until it is back"
+            self._log.warn(what, file=path, service=member.name)
             await self._leave(member)
         for path, mark in found.items():
             if path not in self._members:

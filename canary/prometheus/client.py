@@ -170,14 +170,6 @@ class Prometheus:
             for one in group.rules or ()
         ]
 
-    async def format(self, expression: str) -> str:
-        """An expression as the server itself would write it.
-
-        Raises:
-            RemoteError: the server refuses the expression, or does not know this question.
-        """
-        return (await self._get("format_query", shapes.FORMAT, [("query", expression)])).data
-
     def _series(self, path: str, answer: shapes.Query) -> list[Series]:
         if not isinstance(answer.data, shapes.Matrix):
             raise self._api.error(f"/api/v1/{path}", f"expected a matrix, found {answer.data.result_type}", "")

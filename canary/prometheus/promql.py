@@ -28,6 +28,18 @@ def parse(expression: str) -> Expr:
         raise GenerateError(f"not PromQL: {error}", place=expression) from error
 
 
+def canonical(expression: str) -> str:
+    """An expression in the one way in which it is written here.
+
+    Each server writes expressions in a way of its own: blanks, the order of a selector's labels, `60s` or `1m`, 0.050
+    or 0.05. Prometheus and Mimir say theirs of any expression (`format_query`), VictoriaMetrics and Thanos do not.
+
+    Raises:
+        GenerateError: it is not PromQL.
+    """
+    return parse(expression).prettify()
+
+
 def fault(expression: str) -> str:
     """What is wrong with an expression; empty when it is PromQL."""
     try:

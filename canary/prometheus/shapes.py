@@ -155,13 +155,6 @@ class Rules(Answer):
     data: RulesData
 
 
-class Format(Answer):
-    """`format_query`."""
-
-    data: str
-
-
 QUERY = TypeAdapter(Query)
 ALERTS = TypeAdapter(Alerts)
 RULES = TypeAdapter(Rules)
-FORMAT = TypeAdapter(Format)

@@ -12,6 +12,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -40,6 +41,8 @@ from canary.web.recent import require_looked
 _TIMEOUT_SECONDS = 60.0
 
 _ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError, 428: UnseenError, 503: JournalError}
+
+_ELSEWHERE = "correct receiver.url: each of several services has its receiver below /services/NAME, one alone has none"
 
 # What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
 _UNSEEN = (Verb.HOLD, Verb.ROLLBACK)
@@ -206,7 +209,10 @@ class Client:
         place = f"receiver {self._at(path)}"
         if status == 401:
             raise SecretError(fault, place=place, remedy="set receiver.operator_token_file as the receiver has it")
-        raise RemoteError(f"expected status 200, found {status}: {fault}", place=place)
+        found = f"expected status 200, found {status}" + (f": {fault}" if fault else "")
+        # What the API lacks it says in JSON; another 404 is of somebody who does not know the path at all.
+        elsewhere = status == HTTPStatus.NOT_FOUND and not isinstance(body, dict)
+        raise RemoteError(found, place=place, remedy=_ELSEWHERE if elsewhere else "")
 
     async def _ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any

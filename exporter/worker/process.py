@@ -4,7 +4,7 @@ While it is away its service knows nothing: its KPIs and its judgement are absen
 and `canary_exporter_errors_total{error="worker"}` says how often that was so. The others notice nothing.
 
 Processes are forked from a server that has loaded the program once (`forkserver`), so that fifty of them share what it
-takes. The exporter itself has threads and open sockets, which a fork of its own would copy.
+takes (`common`). The exporter itself has threads and open sockets, which a fork of its own would copy.
 """
 
 import asyncio
@@ -33,6 +33,8 @@ from exporter.worker import child
 from exporter.worker.frames import frame, next_message
 from exporter.worker.order import Order, Reload, Reloaded
 
+LOADED_ONCE = ["__main__", "exporter.worker.common"]
+"""By the fork server, for all. Without the first, each worker would load the command's own module anew."""
 ERROR = "worker"
 """The kind under which a worker's end is counted."""
 _SILENT_SECONDS = 60.0
@@ -110,7 +112,7 @@ class Forked:
 def forked(order: Order, theirs: socket.socket) -> Forked:
     """A process of the fork server."""
     context = get_context("forkserver")
-    context.set_forkserver_preload([child.__name__])
+    context.set_forkserver_preload(LOADED_ONCE)
     process = context.Process(target=child.main, args=(order, theirs), name=f"canary-{order.path.stem}", daemon=True)
     process.start()
     return Forked(process)

@@ -9,12 +9,13 @@ from typing import Any
 import yaml
 
 from canary import names
-from canary.errors import RemoteError
+from canary.errors import GenerateError, RemoteError
 from canary.finding import Finding, failed, ok, warning
 from canary.policy import Policy
 from canary.policy.pinning.digest import digest
 from canary.prometheus import Prometheus, ServiceAlerts, policies_in_use
 from canary.prometheus import Rule as Loaded
+from canary.prometheus.promql import canonical
 from canary.units import parse_duration
 from canaryctl.check.prometheus.cadence import check_evaluation, check_sources
 from canaryctl.check.prometheus.shopseries import check_shop_series
@@ -45,10 +46,10 @@ async def check_prometheus(
             findings += await check_sources(policy, prometheus, own, words)
         findings += await check_shop_series(policy, prometheus)
         loaded = await prometheus.rules()
-        wrong, rules = await _rules(policy, prometheus, place, loaded, list(generated_rules(files)))
+        wrong, rules = _rules(policy, place, loaded, list(generated_rules(files)))
         if inline is not None and wrong:
             # Told by the form that it comes closer to: by the other one every alert would differ.
-            still, written_out = await _rules(policy, prometheus, place, loaded, list(generated_rules(await inline())))
+            still, written_out = _rules(policy, place, loaded, list(generated_rules(await inline())))
             rules = written_out if still < wrong else rules
         findings += [*rules, *_how_often(policy, prometheus, loaded)]
         findings += await _policies(policy, prometheus, place)
@@ -139,9 +140,7 @@ def _how_often(policy: Policy, prometheus: Prometheus, loaded: Sequence[Loaded])
     return check_evaluation(policy, prometheus, own) if own else []
 
 
-async def _rules(
-    policy: Policy, prometheus: Prometheus, place: str, loaded: Sequence[Loaded], wanted: Sequence[Rule]
-) -> tuple[int, list[Finding]]:
+def _rules(policy: Policy, place: str, loaded: Sequence[Loaded], wanted: Sequence[Rule]) -> tuple[int, list[Finding]]:
     """How many rules are not loaded as they are wanted, and what to say of them."""
     own = [one for one in loaded if one.labels.get(names.SERVICE) == policy.service]
     # By name, and not by group: rulers part groups, and earlier versions named them otherwise.
@@ -150,8 +149,7 @@ async def _rules(
         by_name.setdefault(one.name, []).append(one)
     missing = [_name(rule) for rule in wanted if _name(rule) not in by_name]
     there = [rule for rule in wanted if _name(rule) in by_name]
-    alike = await asyncio.gather(*(_loaded(prometheus, rule, by_name[_name(rule)]) for rule in there))
-    changed = [_name(rule) for rule, same in zip(there, alike, strict=True) if not same]
+    changed = [_name(rule) for rule in there if not any(_same(rule, one) for one in by_name[_name(rule)])]
     findings = []
     if missing:
         findings.append(failed(place, f"{len(missing)} rules are not loaded: {_some(missing)}", _LOAD))
@@ -168,22 +166,14 @@ def _name(rule: Rule) -> str:
     return str(rule.get("alert") or rule["record"])
 
 
-async def _loaded(prometheus: Prometheus, rule: Rule, candidates: Sequence[Loaded]) -> bool:
-    """Whether one of the loaded rules of that name is this one."""
-    return any([await _same(prometheus, rule, candidate) for candidate in candidates])
-
-
-async def _same(prometheus: Prometheus, rule: Rule, loaded: Loaded) -> bool:
-    if dict(rule.get("labels") or {}) != loaded.labels:
+def _same(rule: Rule, loaded: Loaded) -> bool:
+    """Whether a loaded rule of that name is this one."""
+    if not (rule.get("labels") or {}).items() <= loaded.labels.items():  # Thanos adds the ruler's own
         return False
     if "alert" in rule and loaded.duration_seconds != parse_duration(str(rule.get("for", "0s"))):
         return False
-    ours, theirs = str(rule["expr"]), loaded.expression
-    if "".join(ours.split()) == "".join(theirs.split()):
-        return True
-    with suppress(RemoteError):
-        # VictoriaMetrics and Thanos do not say how they write an expression; then its text decides.
-        return await prometheus.format(ours) == await prometheus.format(theirs)
+    with suppress(GenerateError):  # a rule that is none of ours may be in a language of its server's own
+        return canonical(str(rule["expr"])) == canonical(loaded.expression)
     return False
 
 

@@ -54,7 +54,6 @@ RULE = {
     "type": "alerting",
 }
 LOADED = {"status": "success", "data": {"groups": [{"name": "always", "rules": [RULE]}]}}
-FORMATTED = {"status": "success", "data": "vector(1)"}
 INHIBITED: list[dict[str, Any]] = [
     {
         "labels": {"alertname": "CanaryKpiDegraded", "rollout": "r"},
@@ -81,7 +80,6 @@ QUESTIONS: dict[str, tuple[Ask, Any]] = {
     "time": (lambda session, url: Prometheus(session, url).time(), SCALAR),
     "alerts": (lambda session, url: Prometheus(session, url).alerts(), ALERTS),
     "rules": (lambda session, url: Prometheus(session, url).rules(), LOADED),
-    "format": (lambda session, url: Prometheus(session, url).format("a"), FORMATTED),
     "inhibited": (lambda session, url: Alertmanager(session, url).inhibited("shop"), INHIBITED),
     "silences": (lambda session, url: Alertmanager(session, url).silences(MOMENT), SILENCES),
     "configuration": (lambda session, url: Alertmanager(session, url).configuration(), STATUS),
@@ -273,7 +271,6 @@ async def test_a_real_prometheus_is_understood(tmp_path: Path) -> None:
             assert len(ranged[0].points) == 3
             assert await prometheus.query("absent_metric") == []
             assert [math.isnan(sample.value) for sample in await prometheus.query("vector(NaN)")] == [True]
-            assert await prometheus.format("sum  ( a )") == "sum(a)"
             with pytest.raises(RemoteError, match="parse error"):
                 await prometheus.query("not a query (")
             with pytest.raises(RemoteError, match="expected a vector"):

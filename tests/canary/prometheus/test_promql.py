@@ -4,7 +4,7 @@ import promql_parser
 import pytest
 
 from canary.errors import GenerateError
-from canary.prometheus.promql import calls, fault, inputs, matchers, metrics, parse, template_queries
+from canary.prometheus.promql import calls, canonical, fault, inputs, matchers, metrics, parse, template_queries
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,38 @@ from canary.prometheus.promql import calls, fault, inputs, matchers, metrics, pa
 def test_metrics_are_found_wherever_they_stand(expression: str, found: set[str]) -> None:
     """Functions, aggregations, operators, windows and subqueries are all looked into."""
     assert metrics(expression) == found
+
+
+_WRITTEN = 'sum by (a) (rate(x_total{b="1",c!="2"}[1m] offset 5m)) / on (a) group_left (d) (y > bool 0.05)'
+
+
+def test_an_expression_is_one_however_its_server_writes_it() -> None:
+    """Blanks, quotes, the order of labels, and how a number or a duration is spelt make no difference."""
+    other = "sum(rate(x_total{c!='2', b='1'}[60s] offset 300s)) by(a)\n/ on(a) group_left(d) (y>bool 0.050)"
+    assert canonical(other) == canonical(_WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ("sum", "avg"),
+        ("by (a)", "without (a)"),
+        ("rate", "increase"),
+        ('b="1"', 'b="2"'),
+        ('c!="2"', 'c!~"2"'),
+        ("[1m]", "[2m]"),
+        (" offset 5m", ""),
+        ("on (a)", "ignoring (a)"),
+        ("group_left (d)", "group_left ()"),
+        ("(y > bool 0.05)", "y > bool 0.05"),
+        ("> bool", ">"),
+        ("0.05", "0.06"),
+    ],
+)
+def test_what_an_expression_means_is_kept_in_how_it_is_written(what: str, instead: str) -> None:
+    """Everything that makes another rule of it makes another text."""
+    assert what in _WRITTEN
+    assert canonical(_WRITTEN.replace(what, instead)) != canonical(_WRITTEN)
 
 
 def test_what_is_read_through_records_is_found() -> None:

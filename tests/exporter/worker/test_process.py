@@ -246,6 +246,32 @@ async def test_a_real_process_counts_survives_nothing_and_is_replaced(lite: Shop
     assert (tmp_path / "counters.json").exists()
 
 
+_TELLS_WHAT_IS_FROZEN = """
+import gc
+from multiprocessing import get_context
+from exporter.worker.process import LOADED_ONCE
+
+def tell():
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+
+if __name__ == "__main__":
+    context = get_context("forkserver")
+    context.set_forkserver_preload(LOADED_ONCE)
+    process = context.Process(target=tell)
+    process.start()
+    process.join()
+"""
+
+
+def test_the_collector_leaves_the_program_alone_that_workers_share(tmp_path: Path) -> None:
+    """A collection would write to each of its objects, and give every worker a copy of all that was loaded for all."""
+    script = tmp_path / "starts.py"  # a fork server of its own: this process may have one that has loaded nothing
+    script.write_text(_TELLS_WHAT_IS_FROZEN, encoding="utf-8")
+    said = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True).stdout
+    frozen, looked_at = map(int, said.split())
+    assert frozen > 20 * looked_at
+
+
 def test_a_container_without_handles_has_processes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rules that are older than `pidfd_open` refuse it, the fork server's word is taken."""
 

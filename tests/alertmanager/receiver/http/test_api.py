@@ -175,7 +175,7 @@ async def test_the_client_tells_errors_apart(alone: Setting, receiver: Receiver)
             await client.command("resume")
         with pytest.raises(PayloadError, match="reason"):
             await client.command("rollback")
-        with pytest.raises(RemoteError, match="found 404"):
+        with pytest.raises(RemoteError, match=r"found 404; correct receiver\.url: .* below /services/NAME"):
             await client.get("nowhere")
     async with aiohttp.ClientSession() as session:
         with pytest.raises(SecretError, match="operator_token_file"):

@@ -1,7 +1,7 @@
 """Rulers other than Prometheus: what they have loaded is held against the form in which it was generated for them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -9,19 +9,20 @@ from aiohttp import web
 
 from canary.policy import Policy
 from canary.prometheus import Prometheus
+from canary.prometheus.promql import canonical
 from canary.units import parse_duration
 from canaryctl.check import Finding, Status
 from canaryctl.check.prometheus.prometheus import check_prometheus
 from canaryctl.generated import generated_files
 from rules.generate import rule_groups
-from rules.targets import mimir_namespace
+from rules.targets import mimir_namespace, thanos_rules
 from tests.support.web.webserver import served
 
 Write = Callable[[str], Policy]
 
 
 def ruler(groups: list[Mapping[str, Any]]) -> list[web.RouteDef]:
-    """A ruler that has these groups, answers every question with one series, and has no `format_query`, as vmalert."""
+    """A ruler that has these groups, and answers every question with one series."""
 
     def loaded(rule: Mapping[str, Any]) -> dict[str, Any]:
         kind = (
@@ -66,6 +67,25 @@ async def said_of_rules(policy: Policy, groups: list[Mapping[str, Any]]) -> Find
         findings = await check_prometheus(policy, prometheus, generated_files(policy), inline)
     (found,) = [one for one in findings if "as the policy generates them" in one.what or "differ" in one.what]
     return found
+
+
+@pytest.mark.parametrize("spoilt", ["", "expr", "labels"])
+async def test_rules_are_known_again_as_thanos_tells_them(write_policy: Write, spoilt: str) -> None:
+    """Written by its own parser, with the ruler's labels added, they are as generated; a change in one is found."""
+    policy = write_policy("kpis: {conversion_rate: {kind: conversion, from: visits, to: orders}}\n")
+    groups = cast("list[Mapping[str, Any]]", thanos_rules(policy)["groups"])
+    rules = [rule for group in groups for rule in group["rules"]]
+    for rule in rules:
+        rule["expr"] = canonical(rule["expr"])
+        rule["labels"] = {**rule["labels"], "replica": "a"}
+    if spoilt == "expr":
+        rules[-1]["expr"] += " > 2"
+    elif spoilt == "labels":
+        next(rule for rule in rules if "alert" in rule)["labels"]["severity"] = "none"
+
+    found = await said_of_rules(policy, groups)
+
+    assert ("1 rules differ from the policy" in found.what) is bool(spoilt)
 
 
 @pytest.mark.parametrize("spoilt", [False, True])
