@@ -56,8 +56,8 @@ OTHER: Final = "other"
 ROLES: Final = ("stable", "canary")
 VERDICTS: Final = ("pass", "fail", "hold", "blind")
 KPI_FINDINGS: Final = (
-    "fails_everywhere", "lags_unknown", "mismatch", "no_unit", "not_told_apart", "stable_harmed", "watch_floor",
-    "slower",
+    "fails_everywhere", "lags_unknown", "mismatch", "no_unit", "not_told_apart", "sides_differ", "stable_harmed",
+    "watch_floor", "slower",
 )  # fmt: skip
 """What stands behind a KPI's verdict: why what looks like harm only holds, and that the canary is slower."""
 FAULTS: Final = ("orphan", "childless", "amount", "empty")
@@ -150,6 +150,7 @@ KPI_PROOF: Final = "canary_kpi_proof"
 KPI_EXACT_SPENT_RATIO: Final = "canary_kpi_exact_alpha_spent_ratio"
 KPI_EXACT_REPLAYED: Final = "canary_kpi_exact_replayed"
 TRAFFIC_MISMATCH_EVIDENCE: Final = "canary_traffic_mismatch_evidence"
+TRAFFIC_SIDES_APART_RATIO: Final = "canary_traffic_sides_apart_ratio"
 BLIND: Final = "canary_blind"
 DATABASE_UP: Final = "canary_exporter_database_up"
 REFRESH_DURATION_SECONDS: Final = "canary_exporter_refresh_duration_seconds"
@@ -310,6 +311,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     KPI_EXACT_SPENT_RATIO: (ROLLOUT, KPI),
     KPI_EXACT_REPLAYED: (ROLLOUT, KPI),
     TRAFFIC_MISMATCH_EVIDENCE: (ROLLOUT,),
+    TRAFFIC_SIDES_APART_RATIO: (ROLLOUT,),
     BLIND: (REASON,),
     POLICY_INFO: (COMPONENT, DIGEST),
     EXPORTER_ERRORS_TOTAL: (ERROR,),

@@ -28,6 +28,7 @@ from exporter.faults import Attempt, Faults
 from exporter.judge.blindness import blind_kpis, clock_kpis
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
+from exporter.judge.parameters import entry_event
 from exporter.judge.schedule import ScheduledJudge, watched
 from exporter.judge.shop.calibration import trusted_kpis
 from exporter.ledger.feed import Feed
@@ -38,11 +39,13 @@ from exporter.ledger.sampling import Sampling
 from exporter.ledger.unknown import UnknownVersions
 from exporter.publish.counters import Counters
 from exporter.publish.snapshot import Snapshot
+from exporter.source.assignments.agreement import SideAgreement
 from exporter.source.assignments.logged import LoggedVersions
 from exporter.source.assignments.routed import RoutedVersions, TaggedVersions, UnitVersions
 from exporter.source.assignments.versions import Key
 from exporter.source.consistency.primarywatch import PrimaryWatch
 from exporter.source.consistency.watch import ConsistencyWatch
+from exporter.source.database import Session
 from exporter.source.mapping import with_ancestors
 from exporter.source.sources import Sources, policy_at
 from exporter.source.streams import Stream
@@ -83,6 +86,7 @@ class Refresher:
         rollout: the newest rollout of the journal; None when there is none.
         routed: tells versions by the router's hash, or by its tag; None where nobody asks. Told of every rollout.
         logged: tells versions by the router's log; None where nobody asks for that.
+        agreement: holds what rows record against the router's hash; None where there is nothing to hold.
         lookups: the assignments and pairs that are in another database than the events they serve.
         consistency: holds the rows of the rollout's versions against each other; None where nobody asks.
         primary: holds the replica against its primary; None where the policy names none.
@@ -116,14 +120,8 @@ class Refresher:
         self._faults = Faults(self._log)
         self.versions, self.currencies = Codes(), Codes()
         streams = sources.streams(policy)
-        told = self._tellers([stream for stream, _ in streams])
-        shared, zones = (self.versions, self.currencies, self.since, self.lookups.pairs), sources.zones(policy)
-        self.feeds = [
-            Feed(stream, session, zones[stream.source], *shared, routed=told.get(stream.key))
-            for stream, session in streams
-        ]
-        for feed in self.feeds:
-            feed.odd.report = self._faults.odd
+        self.agreement = SideAgreement.of(policy, entry_event(policy))
+        self.feeds = self._feeds(streams)
         watches = {name: SchemaWatch(policy_at(policy, name), session) for name, session in sources.sessions.items()}
         self.schema = SchemaWatches(watches)
         self.reconciler = LedgerReconciler(self.feeds, policy.database.reconcile, self.clock)
@@ -149,6 +147,17 @@ class Refresher:
         self._schema_at = self._replica_at = self._progress_at = float("-inf")
         self._refreshed_at: float | None = None
         self._refreshed_monotonic: float | None = None
+
+    def _feeds(self, streams: Sequence[tuple[Stream, Session]]) -> list[Feed]:
+        told, entry = self._tellers([stream for stream, _ in streams]), entry_event(self.policy)
+        shared = (self.versions, self.currencies, self.since, self.lookups.pairs)
+        zones, feeds = self.sources.zones(self.policy), []
+        for stream, session in streams:
+            agreement = self.agreement if stream.event == entry else None
+            teller = told.get(stream.key)
+            feeds.append(Feed(stream, session, zones[stream.source], *shared, routed=teller, agreement=agreement))
+            feeds[-1].odd.report = self._faults.odd
+        return feeds
 
     def _tellers(self, streams: list[Stream]) -> dict[Key | None, UnitVersions | None]:
         """What tells the versions of customers, and of tags, where any stream asks for that."""
@@ -184,6 +193,7 @@ class Refresher:
             self.consistency.follow(self.rollout)
         if self.primary is not None:
             self.primary.follow(self.rollout)
+        self.judge.sides_apart_ratio = self.agreement.apart_ratio if self.agreement is not None else None
         with self._faults.survived("what was read cannot be judged") as attempt:
             await self.judge.look(now, self.rollout, self._blind_kpis(now), self._rows_low(now))
         self._judged_or_not(attempt)
@@ -243,6 +253,8 @@ class Refresher:
                 feed.held.want_from(feed.bucket(low))
         judged = self.judge.evidence is not None or self.experiments.since is not None
         self.sampling.look(now, judged=judged)
+        if self.agreement is not None:
+            self.agreement.know(self.rollout)
         await self._side_by_side(self._refresh_all, now)
         until = self.clock.monotonic() + self.policy.database.refresh * _FILL_SHARE
         await self._side_by_side(self._fill, now, until)

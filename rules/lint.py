@@ -44,10 +44,10 @@ def lint(policy: Policy, groups: Iterable[Mapping[str, Any]]) -> list[Problem]:
     """Every problem of these rule groups, in their order.
 
     Args:
-        policy: for the scrape interval.
+        policy: for how often series are scraped.
         groups: as a rule file holds them.
     """
-    groups = list(groups)
+    groups, signals = list(groups), policy.signals
     recorded = {
         rule["record"]: (group["name"], position)
         for group in groups
@@ -58,7 +58,7 @@ def lint(policy: Policy, groups: Iterable[Mapping[str, Any]]) -> list[Problem]:
     kept = _recorded_labels(groups)
     for group in groups:
         for position, rule in enumerate(group["rules"]):
-            context = Context(policy.signals.shop_interval, recorded, kept, group["name"], position)
+            context = Context(signals.scrape_interval, signals.shop_interval, recorded, kept, group["name"], position)
             problems += _of_rule(rule, context)
     return problems
 

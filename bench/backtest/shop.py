@@ -35,10 +35,20 @@ FIRST = datetime(2026, 1, 5, 9, tzinfo=UTC).timestamp()
 MINUTES = sum(minutes for minutes, _ in PHASES)
 
 
-def write(database: Path, rollouts: Path, count: int, per_minute: float, *, harm_every: int = 0, seed: int = 1) -> None:
-    """Write `count` rollouts, two hours apart, each from version vN to vN+1, and the CSV file that names them.
+def write(
+    database: Path,
+    rollouts: Path,
+    count: int,
+    per_minute: float,
+    *,
+    every_seconds: float = 7200.0,
+    harm_every: int = 0,
+    seed: int = 1,
+) -> None:
+    """Write `count` rollouts, each from version vN to vN+1, and the CSV file that names them.
 
     Args:
+        every_seconds: from the start of one to that of the next.
         harm_every: every so manieth rollout loses 20 % of its payments; 0 for none.
     """
     rng = np.random.default_rng(seed)
@@ -48,7 +58,7 @@ def write(database: Path, rollouts: Path, count: int, per_minute: float, *, harm
         lines = csv.writer(file)
         lines.writerow(["rollout", "stable", "canary", "traffic", "started_at", "ended_at"])
         for number in range(count):
-            start = FIRST + 7200.0 * number
+            start = FIRST + every_seconds * number
             versions = f"v{number}", f"v{number + 1}"
             lost = 0.2 if harm_every and number % harm_every == harm_every - 1 else 0.0
             _rollout(connection, rng, start, versions, per_minute, lost)

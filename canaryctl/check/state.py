@@ -33,7 +33,7 @@ async def check_state(policy: Policy) -> list[Finding]:
     except CanaryError as error:
         return [failed(error.place or "state", error.what, error.remedy)]
     # Opening a file that is not there would create it, as this user's, and the receiver's user could not write it.
-    findings = [_writable("state.url", Path(str(url.database)))] if _unborn(url) else await _journal(policy, url)
+    findings = [_writable("state.url", Path(str(url.database)))] if unborn(policy) else await _journal(policy, url)
     if url.get_backend_name() == "sqlite":
         findings += _disk(f"state {url.database}", Path(str(url.database)))
     for key, text in (("rollback_log", policy.state.rollback_log), ("reports", policy.state.reports)):
@@ -41,8 +41,13 @@ async def check_state(policy: Policy) -> list[Finding]:
     return findings
 
 
-def _unborn(url: URL) -> bool:
-    """Whether the journal is a SQLite file that nobody has made yet."""
+def unborn(policy: Policy) -> bool:
+    """Whether the journal is a SQLite file that nobody has made yet.
+
+    Raises:
+        CanaryError: its address is none.
+    """
+    url = journal_url(policy)
     return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
 

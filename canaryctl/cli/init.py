@@ -267,6 +267,7 @@ def _as_json(output: Path, found: Draft, rows: Rows, findings: Sequence[Finding]
         "platform": None if platform is None else platform.name,
         "kpis": list(found.kpis),
         "impossible": {} if platform is None else dict(platform.impossible),
+        "unread": found.unread,
         "events": guessed or [{"event": event} for event in rows],
         "findings": [finding.as_json() for finding in findings],
     }

@@ -21,6 +21,7 @@ class Draft:
         mapping: the text below `database:`.
         kpis: those of the strategy's six that can be measured.
         timezone: of the shop's times, where that is known.
+        unread: the table of the platform's settings, where this user cannot read it.
         proposed: the guessed events; empty for a platform.
         versions: of the guessed events, sampled rows by version.
     """
@@ -30,6 +31,7 @@ class Draft:
     mapping: str
     kpis: Sequence[str]
     timezone: str | None
+    unread: str | None = None
     proposed: Sequence[Proposed] = ()
     versions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -65,7 +67,7 @@ async def draft(session: Session, wanted: str | None, prefix: str | None) -> Dra
             "no table looks like visits, carts, orders, payments or feedback",
             remedy="write the policy by hand, docs/your-database.md shows how",
         )
-    return Draft(None, "", mapping_of(proposed), kpis, None, proposed, versions)
+    return Draft(None, "", mapping_of(proposed), kpis, None, None, proposed, versions)
 
 
 async def _named(session: Session, platform: Platform, prefix: str | None) -> Found:
@@ -84,4 +86,5 @@ async def _named(session: Session, platform: Platform, prefix: str | None) -> Fo
 
 def _of(found: Found) -> Draft:
     platform = found.platform
-    return Draft(platform, found.prefix, platform.mapping(found.prefix), platform.kpis, found.timezone)
+    mapping = platform.mapping(found.prefix)
+    return Draft(platform, found.prefix, mapping, platform.kpis, found.timezone, found.unread)

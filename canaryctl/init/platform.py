@@ -35,6 +35,7 @@ class Platform:
         engines: names of SQLAlchemy's dialects on which it runs.
         prefix: that of a new installation.
         tables: by which it is recognised, without the prefix, each with the columns that the mapping needs.
+        settings: the table that the next two ask; None where neither is there.
         confirm: a statement that says whether these tables are the ones in use; None where the tables say it.
         timezone: of its times; None where it is the shop's own, and then `timezone_sql` may tell it.
         kpis: those of the strategy's six that can be measured.
@@ -48,6 +49,7 @@ class Platform:
     engines: tuple[str, ...]
     prefix: str
     tables: Mapping[str, tuple[str, ...]]
+    settings: str | None
     confirm: str | None
     timezone: str | None
     timezone_sql: str | None
@@ -66,6 +68,7 @@ class Platform:
             engines=tuple(data["engines"]),
             prefix=data["prefix"],
             tables={table: tuple(columns) for table, columns in data["tables"].items()},
+            settings=data.get("settings"),
             confirm=data.get("confirm"),
             timezone=zone if isinstance(zone, str) and zone != "ask" else None,
             timezone_sql=zone["sql"] if isinstance(zone, Mapping) else None,
@@ -74,6 +77,11 @@ class Platform:
             notes=tuple(data["notes"]),
             database=data["database"],
         )
+
+    @property
+    def told(self) -> str:
+        """What the shop's settings say, in words."""
+        return "the shop's time zone" if self.confirm is None else "whether these tables are in use"
 
     def mapping(self, prefix: str) -> str:
         """The text below `database:` for tables with a prefix."""
@@ -91,11 +99,18 @@ class Platform:
 
 @dataclass(frozen=True)
 class Found:
-    """A platform in a database, with its tables' prefix, and the zone of its times where that is known."""
+    """A platform in a database.
+
+    Attributes:
+        prefix: of its tables.
+        timezone: of its times, where that is known.
+        unread: the table of its settings, where they would say something and this user cannot read them.
+    """
 
     platform: Platform
     prefix: str
     timezone: str | None
+    unread: str | None = None
 
 
 def platforms() -> dict[str, Platform]:
@@ -118,13 +133,13 @@ async def recognise(session: Session, candidates: Sequence[Platform]) -> list[Fo
     """
     names = await session.run(table_names)
     found = [
-        Found(platform, prefix, await _zone(session, platform, prefix))
+        await _found(session, platform, prefix)
         for platform in candidates
         if session.dialect_name in platform.engines
         for prefix in platform.prefixes(names)
-        if not await missing(session, platform, prefix) and await _confirmed(session, platform, prefix)
+        if not await missing(session, platform, prefix)
     ]
-    return sorted(found, key=lambda one: -len(one.platform.tables))
+    return sorted(filter(None, found), key=lambda one: -len(one.platform.tables))
 
 
 async def missing(session: Session, platform: Platform, prefix: str) -> list[str]:
@@ -145,23 +160,22 @@ async def missing(session: Session, platform: Platform, prefix: str) -> list[str
     return lacking
 
 
-async def _confirmed(session: Session, platform: Platform, prefix: str) -> bool:
-    """Whether the shop says that it uses these tables; what it does not say is taken for yes."""
-    return platform.confirm is None or await _told(session, platform.confirm, prefix) not in ("0", "False")
-
-
-async def _zone(session: Session, platform: Platform, prefix: str) -> str | None:
-    if platform.timezone_sql is None:
-        return platform.timezone
-    return await _told(session, platform.timezone_sql, prefix)
-
-
-async def _told(session: Session, sql: str, prefix: str) -> str | None:
-    """One value from the shop's own settings; None where it has none, or they may not be read."""
+async def _found(session: Session, platform: Platform, prefix: str) -> Found | None:
+    """With what the shop's own settings say; None where they say that it uses other tables."""
+    zone, unread = platform.timezone, None
     try:
-        rows = await session.rows(literal_sql(sql.replace(_PREFIX, prefix)))
+        if platform.confirm is not None and await _told(session, platform.confirm, prefix) in ("0", "False"):
+            return None
+        if platform.timezone_sql is not None:
+            zone = await _told(session, platform.timezone_sql, prefix)
     except DatabaseUnavailableError:
         raise
     except DatabaseError:
-        return None
+        unread = f"{prefix}{platform.settings}"
+    return Found(platform, prefix, zone, unread)
+
+
+async def _told(session: Session, sql: str, prefix: str) -> str | None:
+    """One value from the shop's own settings; None where it has none."""
+    rows = await session.rows(literal_sql(sql.replace(_PREFIX, prefix)))
     return str(rows[0][0]) if rows and rows[0][0] is not None else None

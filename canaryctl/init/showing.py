@@ -29,6 +29,9 @@ def _show_mapping(console: Console, found: Draft) -> None:
             console.print(Text(f"  {note}"))
         for kpi, why in found.platform.impossible.items():
             console.print(Text(f"  not possible: {kpi}: {why}", style="yellow"))
+        if found.unread is not None:
+            told = f"  not known: {found.platform.told}; this user cannot read {found.unread}, which says it"
+            console.print(Text(told, style="yellow"))
         return
     console.print(Text(found.origin, style="bold"))
     table = Table(box=None, header_style="bold")

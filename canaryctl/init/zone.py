@@ -97,4 +97,4 @@ async def guess_zone(
     for zone in servers:
         if just(await newest(zone)):
             return Guess(zone, "the database server's own, and the newest row has just come in by it")
-    return Guess("UTC", "nothing in the database says another")
+    return Guess("UTC", "nothing that could be read says another")

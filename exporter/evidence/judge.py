@@ -14,7 +14,7 @@ one that is given the rows since `needs_since()` agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.progress.warmup import Warmup
-from exporter.evidence.results import KpiEvidence, RolloutEvidence, StableLevel, TestEvidence
+from exporter.evidence.results import KpiEvidence, RolloutEvidence, StableLevel, TestEvidence, combined, decision
 from exporter.evidence.rows import (
     ConversionRows,
     EntryRows,
@@ -59,6 +59,7 @@ class RolloutJudge:
     _no_customers: set[str] = field(init=False, default_factory=set)
     """KPIs that only hold, as hardly any row named its customer before the start."""
     _segment_names: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
+    _sides_apart_ratio: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._tracks = Tracks(self.parameters)
@@ -89,6 +90,10 @@ class RolloutJudge:
     def know_no_customers(self, kpi: str) -> None:
         """A KPI's units turn out not to be customers, whatever the policy says: a proven harm only holds."""
         self._no_customers.add(kpi)
+
+    def know_sides(self, apart_ratio: float | None) -> None:
+        """For which part of the canary's customers rows and the router's hash name two sides; None: not known."""
+        self._sides_apart_ratio = apart_ratio
 
     def needs_since(self, kpi: str = "") -> float:
         """The next call needs every unit of a KPI that entered, converted or resolved at or after this time.
@@ -127,8 +132,8 @@ class RolloutJudge:
             ((kpi.verdict, kpi.action) for kpi in kpis.values()),
             mismatch=mismatch is not None and mismatch.verdict is Verdict.FAIL,
         )
-        decided_at, decider = _decision(kpis.values())
-        return RolloutEvidence(verdict, decider, decided_at, as_of, kpis, mismatch)
+        decided_at, decider = decision(kpis.values())
+        return RolloutEvidence(verdict, decider, decided_at, as_of, kpis, mismatch, self._sides_apart_ratio)
 
     def _kpi(
         self,
@@ -139,33 +144,33 @@ class RolloutJudge:
         blind: str | None,
         proven_at: float | None,
     ) -> KpiEvidence:
-        rows = self._rows(kpi, every, kpi.name)
+        rows, doubted = self._rows(kpi, every, kpi.name), verdicts.doubted(self._sides_apart_ratio)
         threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
         until = min(as_of, timeline.judged_until)
         path, units = self._tracks.follow((kpi.name, Part.COMPARISON), rows, timeline, until, as_of)
         segments = self._segments(kpi, every, timeline, until, as_of)
         comparison = floor = None
         if kpi.tolerance is not None:
-            gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at)
+            gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at, doubted)
             comparison = self._comparison(kpi, gates, path, units, threshold)
         if kpi.floor is not None:
-            floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, verdicts.proven_at(path, threshold, proven_at))
+            told_apart_at = verdicts.proven_at(path, threshold, None if doubted else proven_at)
+            floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
         reason = blind or (None if rows is not None else "its source is missing")
         level = self._stable_level(kpi, rows, timeline, until, as_of)
-        # A segment of few customers says nothing for long, and need not pass.
-        found = [one for one in segments.values() if one.verdict is Verdict.FAIL or one.hold_reason is not None]
-        combined = _combined([comparison, floor, *found], level, self._may_fail(kpi), is_blind=reason is not None)
+        may_fail = self._may_fail(kpi)
+        found = combined((comparison, floor), segments.values(), level, may_fail, is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
-            combined.verdict,
+            found.verdict,
             kpi.action,
-            combined.decided_at,
+            found.decided_at,
             comparison,
             floor,
             frozen=timeline.judged_until <= as_of,
             blind_reason=reason,
-            hold_reason=combined.hold_reason,
-            slower=combined.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
+            hold_reason=found.hold_reason,
+            slower=found.verdict is not Verdict.FAIL and len(path) > 0 and bool(path.log10_slower[-1] >= threshold),
             stable_level=level,
             segments=segments,
             over_dispersion=self._dispersion.get(kpi.name),
@@ -254,25 +259,6 @@ class RolloutJudge:
         threshold = -float(np.log10(self.parameters.alpha))
         conclusion = verdicts.judge_mismatch(path, threshold, self.parameters.mismatch_tolerance)
         return TestEvidence.of(path, conclusion, threshold, units)
-
-
-def _combined(
-    tests: Iterable[TestEvidence | None], level: StableLevel | None, may_fail: bool, *, is_blind: bool
-) -> Conclusion:
-    """A KPI's verdict from its tests: harm to others than the router's units only holds, and old data hide no proof."""
-    conclusions = [test.conclusion for test in tests if test is not None]
-    if level is not None and level.harmed:
-        conclusions.append(Conclusion(Verdict.HOLD, None, HoldReason.STABLE_HARMED))
-    combined = verdicts.combine(conclusions)
-    if combined.verdict is Verdict.FAIL and not may_fail:
-        combined = Conclusion(Verdict.HOLD, None, HoldReason.NO_UNIT)
-    return replace(combined, verdict=Verdict.BLIND) if is_blind and combined.verdict is not Verdict.FAIL else combined
-
-
-def _decision(kpis: Iterable[KpiEvidence]) -> tuple[float | None, str | None]:
-    """When the rollout failed, and by which KPI: the first that may roll back; nothing where none has failed."""
-    failed = [(kpi.decided_at, kpi.name) for kpi in kpis if kpi.action is Action.ROLLBACK]
-    return min(((at, name) for at, name in failed if at is not None), default=(None, None))
 
 
 __all__ = [

@@ -6,13 +6,13 @@ was said and why stays one thing, whoever tells it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from exporter.evidence.progress.trajectory import Trajectory
-from exporter.evidence.verdict import Action, Conclusion, HoldReason, Verdict
+from exporter.evidence.verdict import Action, Conclusion, HoldReason, Verdict, combine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,3 +195,31 @@ class RolloutEvidence:
     as_of: float
     kpis: Mapping[str, KpiEvidence]
     mismatch: TestEvidence | None
+    sides_apart_ratio: float | None = None
+    """The part of the canary's customers whose rows and the router's hash name two sides; None where not known."""
+
+
+def decision(kpis: Iterable[KpiEvidence]) -> tuple[float | None, str | None]:
+    """When the rollout failed, and by which KPI: the first that may roll back; nothing where none has failed."""
+    failed = [(kpi.decided_at, kpi.name) for kpi in kpis if kpi.action is Action.ROLLBACK]
+    return min(((at, name) for at, name in failed if at is not None), default=(None, None))
+
+
+def combined(
+    tests: Iterable[TestEvidence | None],
+    segments: Iterable[TestEvidence],
+    level: StableLevel | None,
+    may_fail: bool,
+    *,
+    is_blind: bool,
+) -> Conclusion:
+    """A KPI's verdict from its tests: harm to others than the router's units only holds, and old data hide no proof."""
+    # A segment of few customers says nothing for long, and need not pass.
+    telling = [one for one in segments if one.verdict is Verdict.FAIL or one.hold_reason is not None]
+    conclusions = [test.conclusion for test in (*tests, *telling) if test is not None]
+    if level is not None and level.harmed:
+        conclusions.append(Conclusion(Verdict.HOLD, None, HoldReason.STABLE_HARMED))
+    found = combine(conclusions)
+    if found.verdict is Verdict.FAIL and not may_fail:
+        found = Conclusion(Verdict.HOLD, None, HoldReason.NO_UNIT)
+    return replace(found, verdict=Verdict.BLIND) if is_blind and found.verdict is not Verdict.FAIL else found

@@ -7,7 +7,7 @@ harm *now*. A mismatch of the sample ratio may heal (a router that switched late
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -32,6 +32,10 @@ class Harm(StrEnum):
     INCREASE = "increase"
 
 
+MOST_SIDES_APART = 0.05
+"""Of the canary's customers: so many may be testers, or have come back with another cookie."""
+
+
 class Action(StrEnum):
     """What a proven harm leads to."""
 
@@ -47,6 +51,8 @@ class HoldReason(StrEnum):
     """Orders are missing, and how late they usually come is not known: they may only be slower."""
     MISMATCH = "mismatch"
     """The canary has more customers than its weight, which explains as much."""
+    SIDES_DIFFER = "sides_differ"
+    """Only the exact half has proven it, and rows and the router's hash name two sides for too many customers."""
     NO_UNIT = "no_unit"
     """No column names the customer, and no calibration has shown that the judge may be trusted all the same."""
     FAILS_EVERYWHERE = "fails_everywhere"
@@ -76,12 +82,19 @@ class Gates:
         tolerance: the relative change for the worse that is let pass.
         log10_not_slower: evidence against "only slower" that is enough.
         proven_at: when another test of the same KPI has refuted "no difference"; None when it has not.
+        doubted: what that test rests on is not so; its proof alone only holds.
     """
 
     tolerance: float
     harm: Harm
     log10_not_slower: float = float(np.log10(50.0))
     proven_at: float | None = None
+    doubted: bool = False
+
+
+def doubted(sides_apart_ratio: float | None) -> bool:
+    """Whether too many of the canary's customers are on another side by their rows than by the router's hash."""
+    return sides_apart_ratio is not None and sides_apart_ratio > MOST_SIDES_APART
 
 
 def proven_at(path: Trajectory, log10_threshold: float, other: float | None = None) -> float | None:
@@ -102,6 +115,12 @@ def judge_comparison(
     """
     if not len(path):
         return Conclusion(Verdict.HOLD, None)
+    if gates.doubted:
+        alone = judge_comparison(path, log10_threshold, replace(gates, proven_at=None, doubted=False), mismatch)
+        both = judge_comparison(path, log10_threshold, replace(gates, doubted=False), mismatch)
+        if both.verdict is Verdict.FAIL and alone.verdict is not Verdict.FAIL:
+            return Conclusion(Verdict.HOLD, None, alone.hold_reason or HoldReason.SIDES_DIFFER)
+        return alone
     proof = proven_at(path, log10_threshold, gates.proven_at)
     sign = -1.0 if gates.harm is Harm.DECREASE else 1.0
     if proof is not None:

@@ -1,6 +1,6 @@
 """The exact half of a rollout's judgement, fed with customers: from joined rows to its looks, live and replayed.
 
-A customer counts once in each phase, on the side of the first entry in it, from `_SETTLING_SECONDS` after it began:
+A customer counts once in each phase, on the side of the first entry in it, from `SETTLING_SECONDS` after it began:
 until all routers have switched, a customer's version is not what the plan's weight says. The rows are reduced to
 customers as for the quick half (`exporter.judge.kpi_units`), each phase as if it were a rollout of its own.
 
@@ -36,10 +36,8 @@ from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits
 from exporter.judge.units import Entries, Look
+from exporter.source.assignments.agreement import SETTLING_SECONDS
 from exporter.source.mapping import with_ancestors
-
-_SETTLING_SECONDS = 10.0
-"""A new weight is at every router within this time of the decision: who came before may have met the old one."""
 
 
 @dataclass
@@ -53,7 +51,7 @@ class _Phase:
     @classmethod
     def of(cls, segment: Segment, timeline: Timeline, warmup_seconds: float) -> _Phase:
         """The phase of a rollout's *segment*, once its end is known or as long as it lasts."""
-        weights = [(segment.start + max(_SETTLING_SECONDS, warmup_seconds), segment.weight)]
+        weights = [(segment.start + max(SETTLING_SECONDS, warmup_seconds), segment.weight)]
         if np.isfinite(segment.end):
             weights.append((max(segment.end, weights[0][0]), 0.0))
         return cls(Timeline.of(weights[0][0], timeline.bucket_seconds, weights))
@@ -193,7 +191,7 @@ class ExactHalf:
         """What became of the customers of all phases, as far as it may have changed since the last look."""
         found = []
         for number, phase in self._phases.items():
-            phase.entries.look(joined.rows[self.entry], joined.origin(self.entry).unit, sides, phase.timeline)
+            phase.entries.look(joined, self.entry, sides, phase.timeline)
             if kpi.name not in phase.units:
                 phase.units[kpi.name] = new_units(kpi.name)
             rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
@@ -204,9 +202,13 @@ class ExactHalf:
             found.append(Steps.of(rows, keys.view(np.uint64), number, drawn))
         return Steps.all_of(found)
 
-    def fold(self, kpi: str, until: float) -> None:
-        """What became of a KPI's customers before *until* does not change any more."""
+    def fold(self, kpi: str, until: float, entries_until: float) -> None:
+        """What became of a KPI's customers before *until*, and who came in before, does not change any more.
+
+        Only what this very look has seen is kept: what came since the last one is there, and nothing later.
+        """
         for phase in self._phases.values():
+            phase.entries.fold(entries_until)
             if kpi in phase.units:
                 phase.units[kpi].fold(until)
 

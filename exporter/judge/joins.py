@@ -48,6 +48,10 @@ class Origin:
     named: Bools
     alone: Bools
 
+    def where(self, rows: Ints | Bools) -> Origin:
+        """That of some of the rows."""
+        return Origin(self.assigned[rows], self.version[rows], self.unit[rows], self.named[rows], self.alone[rows])
+
 
 @dataclass(slots=True, eq=False)
 class JoinedRows:
@@ -69,8 +73,12 @@ class JoinedRows:
     def origin(self, event: str) -> Origin:
         """The visits that an event's rows descend from."""
         if event not in self._origins:
-            self._origins[event] = self._origin(event, frozenset())
+            self._origins[event] = self._traced(event, slice(None), frozenset())
         return self._origins[event]
+
+    def origin_of(self, event: str, rows: Ints) -> Origin:
+        """The visits that some of an event's rows descend from: of an hour's rows a look needs the newest minutes."""
+        return self._above(event, rows, frozenset())
 
     def converted(self, units: str, by: str) -> Floats:
         """When each row of *units* first got a row of *by*; nan where it has none."""
@@ -137,37 +145,44 @@ class JoinedRows:
         elapsed: Floats = table.time - began
         return elapsed
 
-    def _origin(self, event: str, path: frozenset[str]) -> Origin:
+    def _traced(self, event: str, rows: Ints | slice, path: frozenset[str]) -> Origin:
+        """The visits that some of an event's rows descend from; *path* are the events that ask."""
         table = self.rows[event]
         parents = [
             (number, parent)
             for number, (parent, _) in enumerate(parents_of(self.events, event))
             if parent in self.rows and parent not in path
         ]
-        assigned, version = table.entered.copy(), table.version.copy()
-        unit = _own_numbers(event, table.ids)
-        alone = table.unit == NO_ID
-        named_above = np.zeros(len(table), dtype=np.bool_)
+        given = table.unit[rows]
+        own = given != NO_ID
+        unit = np.where(own, given, NO_ID) if own.all() else np.where(own, given, _own_numbers(event, table.ids[rows]))
+        if not parents:
+            return Origin(table.entered[rows], table.version[rows], unit, own, ~own)
+        assigned, version = np.array(table.entered[rows]), np.array(table.version[rows])
+        alone, named_above = ~own, np.zeros(len(own), dtype=np.bool_)
         # The parent that has no parent itself is the visit; it is asked first, the way over others last.
         parents.sort(key=lambda one: bool(parents_of(self.events, one[1])))
-        unknown = np.ones(len(table), dtype=np.bool_)
+        unknown = np.ones(len(own), dtype=np.bool_)
         for number, parent in parents:
-            named = table.parents[number] != NO_ID
-            position = self._finder(parent).find(table.parents[number])
-            known = unknown & named & (position >= 0)
-            if known.any():
-                above = self._origins.get(parent) or self._origin(parent, path | {event})
-                assigned[known] = above.assigned[position[known]]
-                version[known] = above.version[position[known]]
-                unit[known] = above.unit[position[known]]
-                named_above[known] = above.named[position[known]]
+            key = table.parents[number][rows]
+            named = key != NO_ID
+            position = self._finder(parent).find(key)
+            known = np.flatnonzero(unknown & named & (position >= 0))
+            if len(known):
+                above = self._above(parent, position[known], path | {event})
+                assigned[known], version[known] = above.assigned, above.version
+                unit[known] = np.where(own[known], unit[known], above.unit)
+                named_above[known] = above.named
             lost = unknown & named & (position < 0)
             assigned[lost] = -np.inf
-            unit[lost] = NO_ID
+            unit[lost & ~own] = NO_ID
             alone &= ~named
-            unknown &= ~known
-        own = table.unit != NO_ID
-        return Origin(assigned, version, np.where(own, table.unit, unit), own | named_above, alone)
+            unknown[known] = False
+        return Origin(assigned, version, unit, own | named_above, alone)
+
+    def _above(self, event: str, rows: Ints, path: frozenset[str]) -> Origin:
+        known = self._origins.get(event)
+        return self._traced(event, rows, path) if known is None else known.where(rows)
 
     def positions(self, event: str, ids: Ints) -> Ints:
         """Where an event's rows with these ids are; -1 where they are not held."""

@@ -146,7 +146,7 @@ class JudgedRollout:
         if self.exact is None:
             return evidence
         for name in looked:
-            self.exact.fold(name, self.judge.needs_since(name))
+            self.exact.fold(name, self.judge.needs_since(name), self.judge.needs_since())
         said = self.exact.evidence
         kpis = {name: replace(kpi, exact=said.get(name)) for name, kpi in evidence.kpis.items()}
         return replace(evidence, kpis=kpis)
@@ -218,7 +218,7 @@ class JudgedRollout:
         if self.entry is None or self.entry not in joined.rows:
             return None
         self._begin_entries(self.entry, joined)
-        self._entries.look(joined.rows[self.entry], joined.origin(self.entry).unit, sides, timeline)
+        self._entries.look(joined, self.entry, sides, timeline)
         recent = self._entries.recent
         return EntryRows(recent["time"], recent["canary"])
 

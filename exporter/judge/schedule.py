@@ -55,6 +55,8 @@ class ScheduledJudge:
         roles: by KPI, each role's plain value since the rollout began.
         arms: the experiments' treatments.
         unjoined: KPIs whose join never found anything, with the reason.
+        sides_apart_ratio: the part of the canary's customers whose rows and the router's hash name two sides; None
+            where not known. Told before each look.
         broken: the rollout could not be judged, or the window's KPIs could not be computed.
     """
 
@@ -72,6 +74,7 @@ class ScheduledJudge:
     evidence: RolloutEvidence | None = None
     roles: dict[str, dict[str, float]] = field(default_factory=dict)
     arms: tuple[Arm, ...] = ()
+    sides_apart_ratio: float | None = None
     broken: bool = False
     unjoined: dict[str, str] = field(default_factory=dict)
     _known_joins: set[tuple[str, str]] = field(default_factory=set)
@@ -200,6 +203,7 @@ class ScheduledJudge:
             self._judged = JudgedRollout.of(
                 policy, rollout, files=self.files, trusted=self.trusted, rhythm=Rhythm.of(policy.kpis, self.feeds)
             )
+        self._judged.judge.know_sides(self.sides_apart_ratio)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
         self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.evidence.progress.timeline import Timeline
-from exporter.judge.joins import JoinedRows
-from exporter.ledger.rows import Bools, EventRows, Floats, Ints
+from exporter.judge.joins import JoinedRows, Origin
+from exporter.ledger.rows import Bools, Floats, Ints
 from exporter.source.columns.values import NO_ID
 
 Columns = Mapping[str, NDArray[Any]]
@@ -121,15 +121,20 @@ class Entries:
         self.folded_until = -np.inf
         """Entries before this moment are decided."""
 
-    def look(self, table: EventRows, unit: Ints, sides: tuple[int, int], timeline: Timeline) -> None:
-        """See the rows of the event with which customers come in."""
+    def look(self, joined: JoinedRows, entry: str, sides: tuple[int, int], timeline: Timeline) -> None:
+        """See the rows of *entry*, the event with which customers come in."""
+        table = joined.rows[entry]
         since = max(timeline.origin, self.folded_until)
         wanted = (table.entered >= since) & ((table.version == sides[0]) | (table.version == sides[1]))
-        rows = np.flatnonzero(wanted & (unit != NO_ID))
+        rows = np.flatnonzero(wanted)
+        unit = joined.origin_of(entry, rows).unit
+        rows, unit = rows[unit != NO_ID], unit[unit != NO_ID]
         comparable = np.asarray([segment.comparable for segment in timeline.segments], dtype=np.bool_)
-        rows = rows[comparable[timeline.segment_of(table.entered[rows])]]
-        rows = rows[np.lexsort((table.ids[rows], table.entered[rows]))]
-        keys, first = np.unique(unit[rows], return_index=True)
+        compared = comparable[timeline.segment_of(table.entered[rows])]
+        rows, unit = rows[compared], unit[compared]
+        order = np.lexsort((table.ids[rows], table.entered[rows]))
+        rows = rows[order]
+        keys, first = np.unique(unit[order], return_index=True)
         rows = rows[first]
         found = UnitTable(keys, {"time": table.entered[rows], "canary": table.version[rows] == sides[1]})
         self._recent = found.where(self._folded.find(keys) < 0)
@@ -191,19 +196,20 @@ class Look:
 
     def keys_after(self, event: str, rows: Ints) -> tuple[Ints, Floats]:
         """The keys under which the customers of some of an event's rows may have entered, and the rows' times."""
-        unit, time = self.joined.origin(event).unit[rows], self.joined.rows[event].time[rows]
+        unit, time = self.joined.origin_of(event, rows).unit, self.joined.rows[event].time[rows]
         watched = time >= self.timeline.judged_until
         hour = self._hour(time[watched])
         keys = (unit, _in_hour(unit[watched], hour), _in_hour(unit[watched], hour - 1))
         return np.concatenate(keys), np.concatenate([time, time[watched], time[watched]])
 
     def _of(self, event: str, since: float, *, each: bool) -> Candidates:
-        table, origin = self.joined.rows[event], self.joined.origin(event)
-        rows = np.flatnonzero((table.entered >= max(since, self.started_at)) & (origin.unit != NO_ID))
-        assigned, canary = self._assigned(event, rows)
-        counts = assigned <= table.entered[rows]
+        table = self.joined.rows[event]
+        rows = np.flatnonzero(table.entered >= max(since, self.started_at))
+        origin = self.joined.origin_of(event, rows)
+        assigned, canary = self._assigned(event, rows, origin)
+        counts = (assigned <= table.entered[rows]) & (origin.unit != NO_ID)
         rows, assigned, canary = rows[counts], assigned[counts], canary[counts]
-        keys = table.ids[rows] if each else origin.unit[rows]
+        keys = table.ids[rows] if each else origin.unit[counts]
         watched = table.entered[rows] >= self.timeline.judged_until
         if watched.any() and not each:
             keys[watched] = _in_hour(keys[watched], self._hour(table.entered[rows[watched]]))
@@ -213,17 +219,17 @@ class Look:
         first[1:] = keys[1:] != keys[:-1]
         return Candidates(keys, rows, table.entered[rows], assigned[order], canary[order], first)
 
-    def _assigned(self, event: str, rows: Ints) -> tuple[Floats, Bools]:
+    def _assigned(self, event: str, rows: Ints, origin: Origin) -> tuple[Floats, Bools]:
         """When each row's customer came in, and on which side; infinity where that was not in this rollout."""
-        table, origin = self.joined.rows[event], self.joined.origin(event)
-        own_side = (origin.version[rows] == self.sides[0]) | (origin.version[rows] == self.sides[1])
-        own_time = np.where(own_side & (origin.assigned[rows] >= self.started_at), origin.assigned[rows], np.inf)
-        own_canary = origin.version[rows] == self.sides[1]
+        table = self.joined.rows[event]
+        own_side = (origin.version == self.sides[0]) | (origin.version == self.sides[1])
+        own_time = np.where(own_side & (origin.assigned >= self.started_at), origin.assigned, np.inf)
+        own_canary = origin.version == self.sides[1]
         if self.entry is None:
             return own_time, own_canary
-        times, canary = self.entries.of(origin.unit[rows])
+        times, canary = self.entries.of(origin.unit)
         # A failed payment may name neither order nor customer; left out, failures would be missed.
-        alone = origin.alone[rows] & (event != self.entry)
+        alone = origin.alone & (event != self.entry)
         times[alone], canary[alone] = table.entered[rows][alone], own_canary[alone]
         times[alone & ~own_side] = np.inf
         # Without stable there is nothing to compare: what the canary serves now is what is watched.

@@ -27,6 +27,7 @@ from exporter.ledger.ledger import BUCKETS_PER_HOUR, Counts, Ledger, counts_of_r
 from exporter.ledger.odd import OddValues
 from exporter.ledger.reader import StreamReader
 from exporter.ledger.rows import Codes, EventRows
+from exporter.source.assignments.agreement import SideAgreement
 from exporter.source.assignments.routed import Pairs, UnitVersions
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
@@ -79,6 +80,7 @@ class Feed:
         pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
         *,
         routed: UnitVersions | None = None,
+        agreement: SideAgreement | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.odd = OddValues(stream.name)
@@ -91,7 +93,7 @@ class Feed:
         self.fill_fault: Exception | None = None
         self.fill_at = float("-inf")
         self.refreshed_at: float | None = None
-        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones, routed, pairs)
+        self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones, routed, pairs, agreement)
         self._since = since
         self._newest_hour = 0
         self._read_whole_at = float("-inf")

@@ -1,9 +1,9 @@
 """Asks the database about one stream, by statements that suit what its columns hold.
 
-Before the first question the columns' kinds are looked up, and statements and zones are fitted to them. A statement
-that stumbles over a value is asked again carefully, and from then on always (`exporter.source.statements`): so one odd
-value costs itself, and not its event. When the careful one fails too, no value was at fault, and the quick ones are put
-back.
+Before the first question the columns' kinds are looked up, and statements and zones are fitted to them; so they are
+where one fails after a migration. A statement that stumbles over a value is asked again carefully, and from then on
+always (`exporter.source.statements`): so one odd value costs itself, and not its event. When the careful one fails too,
+no value was at fault, and the quick ones are put back.
 
 Bounds are numbers of buckets or hours in the database's own time. Texts with an offset from UTC do not order by time,
 so they are looked for further back, as far as the newest ones lie off from what the shop's clock shows.
@@ -25,13 +25,15 @@ from canary.errors import (
 )
 from exporter.ledger.ledger import Counts, counts_of
 from exporter.ledger.odd import OddValues
+from exporter.source.assignments.agreement import SideAgreement
 from exporter.source.assignments.routed import LEFT_OUT, Pairs, UnitVersions, version_of
+from exporter.source.columns.kinds import Kinds
 from exporter.source.columns.values import LARGEST, ODD_ROW, ODD_TIME
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Parameters, offset_seconds
 from exporter.source.sources import ROWS_UNIT, single_rows
-from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, fitted, held_by, no_times
+from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, Stream, held_by, kinds_read, no_times
 
 _OFFSET_MARGIN_SECONDS = 3600
 """Texts may be off by an hour more than the newest ones: summer time."""
@@ -55,6 +57,7 @@ class StreamReader:
         in_zones: told in which zones the stream's times, and its rows' own times, turn out to be.
         routed: tells the versions of customers, where the stream's rows have these instead.
         pairs: by identity, those by which customers are looked for in another database.
+        agreement: told of every single row, where its side is held against the router's hash.
 
     Attributes:
         stream: with the statements in use now.
@@ -71,8 +74,10 @@ class StreamReader:
         in_zones: Callable[[Zone, Zone], None],
         routed: UnitVersions | None = None,
         pairs: Mapping[str | None, Pairs] = MappingProxyType({}),
+        agreement: SideAgreement | None = None,
     ) -> None:
         self.stream = stream
+        self._agreement = agreement
         self._pairs = pairs
         self._routed = routed if stream.key is not None else None
         self.zone = self._entered = clock_zone
@@ -82,6 +87,7 @@ class StreamReader:
         self._odd = odd
         self._in_zones = in_zones
         self._offset_seconds = 0
+        self._kinds: Kinds = {}
         self._fitted = False
         self._careful = False
 
@@ -95,10 +101,13 @@ class StreamReader:
             await self._fit(careful=False)
         try:
             return await read()
-        except (DatabaseUnavailableError, DatabaseSourceError, DatabaseTimeoutError, DatabaseSchemaError):
+        except (DatabaseUnavailableError, DatabaseSourceError, DatabaseTimeoutError):
             raise
         except Exception as error:
-            if self._careful:
+            if await self._kinds_now() != self._kinds:  # a migration has changed a column's type
+                await self._fit(careful=self._careful)
+                return await read()
+            if self._careful or isinstance(error, DatabaseSchemaError):
                 raise
             await self._fit(careful=True)
             try:
@@ -157,12 +166,17 @@ class StreamReader:
         rows = known_units(
             self.stream, await single_rows(self.stream, self._session, bounds, sample), self._entered, self._pairs
         )
-        if self._routed is None:
-            return rows
-        told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
-        return [
-            (*row[:_ROWS_VERSION], version, *row[_ROWS_VERSION + 1 :]) for row, version in told if version != LEFT_OUT
-        ]
+        if self._routed is not None:
+            told = ((row, self._version(row[_ROWS_VERSION], row[_ROWS_MOMENT])) for row in rows)
+            rows = [
+                (*row[:_ROWS_VERSION], found, *row[_ROWS_VERSION + 1 :]) for row, found in told if found != LEFT_OUT
+            ]
+        if self._agreement is not None:
+            timed = (row for row in rows if row[_ROWS_ENTERED] is not None)
+            self._agreement.see(
+                (row[ROWS_UNIT], self._entered.moment(float(row[_ROWS_ENTERED])), row[_ROWS_VERSION]) for row in timed
+            )
+        return rows
 
     async def oldest(self, low: int, high: int) -> float | None:
         """The smallest time in the buckets from *low* up to *high*; None without any row.
@@ -176,13 +190,15 @@ class StreamReader:
     async def _fit(self, *, careful: bool) -> None:
         """Suit statements and zones to what the columns hold."""
         self._fitted = False
-        self.stream = stream = await fitted(
-            self.stream, self._session, careful=careful, sampled=self.sample_ratio < 1.0
-        )
+        self._kinds = await self._kinds_now()
+        self.stream = stream = self.stream.fit(self._kinds, careful)
         self.zone = self._clock_zone.of(instants=stream.instants)
         self._entered = self._clock_zone.of(instants=stream.entered_instants)
         self._in_zones(self.zone, self._entered)
         self._fitted, self._careful = True, careful
+
+    async def _kinds_now(self) -> Kinds:
+        return await kinds_read(self.stream, self._session, sampled=self.sample_ratio < 1.0)
 
     def _no_times(self, kind: str) -> DatabaseSchemaError:
         place = f"database.events.{self.stream.event}"

@@ -82,14 +82,21 @@ def rollout_metrics(snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[M
     yield _proofs(identity, evidence)
     yield _units(identity, evidence)
     yield _values(identity, snapshot)
-    if evidence.mismatch is not None:
-        mismatch = GaugeMetricFamily(
-            names.TRAFFIC_MISMATCH_EVIDENCE,
-            "log10 of the evidence that the canary's share of visits is not its weight.",
-            labels=[names.SERVICE, *LABELS[names.TRAFFIC_MISMATCH_EVIDENCE]],
-        )
-        mismatch.add_metric(identity, evidence.mismatch.log10_evidence)
-        yield mismatch
+    yield from _of_traffic(identity, evidence)
+
+
+def _of_traffic(identity: list[str], evidence: RolloutEvidence) -> Iterator[Metric]:
+    """Whether customers are on the sides on which the router's weight and its hash would have them."""
+    text = "log10 of the evidence that the canary's share of visits is not its weight."
+    mismatch = None if evidence.mismatch is None else evidence.mismatch.log10_evidence
+    found = [(names.TRAFFIC_MISMATCH_EVIDENCE, text, mismatch)]
+    text = "Part of the canary's customers whom only their rows, or only the router's hash, have put there."
+    found.append((names.TRAFFIC_SIDES_APART_RATIO, text, evidence.sides_apart_ratio))
+    for name, text, value in found:
+        if value is not None:
+            family = GaugeMetricFamily(name, text, labels=[names.SERVICE, *LABELS[name]])
+            family.add_metric(identity, value)
+            yield family
 
 
 def _changes(identity: list[str], snapshot: Snapshot, evidence: RolloutEvidence) -> Iterator[Metric]:

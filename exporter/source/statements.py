@@ -87,7 +87,7 @@ class Statements:
         )
 
     def look(self, *, by_time: bool) -> sa.Select[Any]:
-        """The newest `count` rows: id, moment, value, outcome, settled moment, version, parents.
+        """The newest `count` rows: id, moment, value, outcome, settled moment, version, customer, parents.
 
         Args:
             by_time: the newest within bounds by their time; by their id otherwise, which need not grow.
@@ -101,6 +101,7 @@ class Statements:
             self._text(event.outcome),
             self._moment(self.column(event.settled)) if event.settled is not None else sa.null(),
             self._version(),
+            self._unit(),
             *(self._key(column) for _, column in self.parents),
         ]
         return (

@@ -109,11 +109,12 @@ function(config, series, build)
     mismatch: 'the canary has more customers than its weight, which explains as much',
     no_unit: 'no column names the customer, so that one customer may look like many',
     not_told_apart: 'below the floor, and not yet told apart from stable',
+    sides_differ: 'only the exact test has proven it, and rows and the router\'s hash name two sides for too many customers',
     watch_floor: 'below the floor, where stable has no traffic to compare with',
   };
   local asked(kpi, reason) =
     if std.member(['lags_unknown', 'mismatch'], reason) then kpi.kind == 'conversion'
-    else if reason == 'no_unit' then true else kpi.floorJudged;
+    else if std.member(['no_unit', 'sides_differ'], reason) then true else kpi.floorJudged;
   local held(kpi, reason) = build.alert(n.KPI_HELD, tiers.hold {
     expr: p.for_rollout(series.running, found(kpi, reason)),
     labels: { [n.KPI]: kpi.name, [n.REASON]: reason },

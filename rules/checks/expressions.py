@@ -30,9 +30,17 @@ def _compares(rule: Rule, _context: Context) -> Iterator[Objection]:
 
 
 def _absent(rule: Rule, context: Context) -> Iterator[Objection]:
-    calls = (node.func.name for node in nodes(rule) if isinstance(node, promql_parser.Call))
-    if "alert" in rule and "absent" in calls and parse_duration(rule.get("for", "0s")) < 2 * context.scrape_seconds:
+    absent = [node for node in nodes(rule) if isinstance(node, promql_parser.Call) and node.func.name == "absent"]
+    between = [seconds for node in absent for seconds in _between_samples(node, context)]
+    if "alert" in rule and between and parse_duration(rule.get("for", "0s")) < 2 * max(between):
         yield "alerts/absent", "fires when a single scrape is missed", "let it wait for at least two scrapes (`for`)"
+
+
+def _between_samples(node: promql_parser.Expr, context: Context) -> Iterator[float]:
+    """Of each series that is read below a node."""
+    for inner in walk(node):
+        if isinstance(inner, promql_parser.VectorSelector):
+            yield context.seconds_between_samples(inner.name or "")
 
 
 def _rates(rule: Rule, context: Context) -> Iterator[Objection]:
@@ -45,7 +53,7 @@ def _rates(rule: Rule, context: Context) -> Iterator[Objection]:
             if not isinstance(inner, promql_parser.MatrixSelector):
                 continue
             seconds, selector = inner.range.total_seconds(), inner.vector_selector
-            if seconds < 2 * context.scrape_seconds:
+            if seconds < 2 * context.seconds_between_samples(selector.name or ""):
                 reason = f"{node.func.name}() looks at {format_duration(seconds)}, less than two scrapes"
                 yield "promql/rate", reason, "lengthen signals.window, or shorten signals.scrape_interval"
             if selector.name and ":" in selector.name:

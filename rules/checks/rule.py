@@ -22,17 +22,24 @@ class Context:
     """What a rule is held against.
 
     Attributes:
-        scrape_seconds: how often targets are scraped.
+        scrape_seconds: how often exporter and receiver are scraped.
+        shop_scrape_seconds: how often the shop's own targets are.
         recorded: group and position of each recorded series.
         labels: of each recorded series.
         group, position: where the rule stands.
     """
 
     scrape_seconds: float
+    shop_scrape_seconds: float
     recorded: Mapping[str, tuple[str, int]]
     labels: Mapping[str, Labels]
     group: str
     position: int
+
+    def seconds_between_samples(self, series: str) -> float:
+        """Of a series by its name: exporter and receiver have samples of theirs more often than a shop may have."""
+        own = series.startswith("canary_") or series in self.recorded
+        return self.scrape_seconds if own else self.shop_scrape_seconds
 
 
 Check = Callable[[Rule, Context], Iterator[Objection]]

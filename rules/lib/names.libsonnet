@@ -65,6 +65,7 @@
   KPI_EXACT_SPENT_RATIO: 'canary_kpi_exact_alpha_spent_ratio',
   KPI_EXACT_REPLAYED: 'canary_kpi_exact_replayed',
   TRAFFIC_MISMATCH_EVIDENCE: 'canary_traffic_mismatch_evidence',
+  TRAFFIC_SIDES_APART_RATIO: 'canary_traffic_sides_apart_ratio',
   BLIND: 'canary_blind',
   DATABASE_UP: 'canary_exporter_database_up',
   REFRESH_DURATION_SECONDS: 'canary_exporter_refresh_duration_seconds',

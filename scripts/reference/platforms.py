@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
+from sqlalchemy.engine import make_url
+
 from canary.policy.kpis import DEFAULT_KPIS
 from canaryctl.init.platform import Platform, platforms
 
@@ -31,7 +33,11 @@ _PAGE = """\
 # {title}
 
 `canary init` recognises the platform by its tables, with any prefix, and writes a policy with the mapping below. The
-shop is only read. The user must be allowed to read {tables}, and whatever else the mapping names.
+shop is only read. These rights are enough for [its user](../your-database.md#which-databases):
+
+```sql
+{rights}
+```
 
 ```console
 $ export DATABASE={address}
@@ -80,17 +86,33 @@ def _page(platform: Platform) -> str:
     command = f"canary init --platform {platform.name} --database $DATABASE --service shop"
     return _PAGE.format(
         title=platform.title,
-        tables=", ".join(f"`{platform.prefix}{table}`" for table in platform.tables),
+        rights="\n".join(_rights(platform, engine)),
         address=_ADDRESSES[engine],
         command=command + ("" if platform.timezone or platform.timezone_sql else " --timezone Europe/Berlin"),
         kpis="\n".join(_kpi(platform, name) for name in DEFAULT_KPIS),
-        notes="\n".join(f"* {note}" for note in (*platform.notes, _zone(platform))),
+        notes="\n".join(f"* {note}" for note in _notes(platform)),
         mapping=textwrap.indent(platform.mapping(platform.prefix).rstrip(), "  "),
     )
 
 
 def _kpi(platform: Platform, name: str) -> str:
     return f"| `{name}` | {'yes' if name in platform.kpis else 'no: ' + platform.impossible[name]} |"
+
+
+def _rights(platform: Platform, engine: str) -> Iterator[str]:
+    quote = make_url(f"{engine}://").get_dialect()().identifier_preparer.quote
+    schema = "shop." if engine == "mysql" else ""
+    for table in platform.tables:
+        yield f"GRANT SELECT ON {schema}{quote(platform.prefix + table)} TO canary;"
+    if platform.settings is not None:
+        settings = f"{schema}{quote(platform.prefix + platform.settings)}"
+        yield f"GRANT SELECT ON {settings} TO canary; -- for `canary init` alone: {platform.told}"
+
+
+def _notes(platform: Platform) -> Iterator[str]:
+    yield from platform.notes
+    if not any(note.startswith("Times") for note in platform.notes):
+        yield _zone(platform)
 
 
 def _zone(platform: Platform) -> str:

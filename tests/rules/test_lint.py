@@ -36,6 +36,18 @@ def test_what_is_generated_is_clean(kind: str, inline: bool) -> None:
     assert [str(problem) for problem in problems] == []
 
 
+@pytest.mark.parametrize("seconds", [1, 15, 60, 120])
+def test_rules_of_a_shop_that_is_scraped_at_another_pace_are_clean(seconds: float) -> None:
+    """Only windows over the shop's own series go by its pace; exporter and receiver are scraped as often as ever."""
+    policy = golden.policy("minimal")
+    signals = dataclasses.replace(policy.signals, shop_scrape_interval=seconds, window=3 * max(seconds, 5))
+    policy = dataclasses.replace(policy, signals=signals)
+
+    problems = lint(policy, [group for file in rule_groups(policy).values() for group in file["groups"]])
+
+    assert [str(problem) for problem in problems] == []
+
+
 def test_sound_rules_have_no_problem() -> None:
     """The rules that the other tests spoil are sound to begin with."""
     assert _found(_ALERT, _RECORD) == []

@@ -21,6 +21,7 @@ from canary.policy.reading.document import Document, Location
 from canary.timing.clock import Clock
 from canary.units import format_duration, format_ratio
 from canaryctl.check.shop.consistency import worse_versions
+from canaryctl.check.shop.customers import nameless
 from canaryctl.check.shop.floors import near_floors
 from canaryctl.check.shop.plans import expensive
 from exporter.source.columns.values import id_number
@@ -70,7 +71,7 @@ async def check_data(
     Raises:
         DatabaseUnavailableError: there is no connection.
     """
-    where = _places(document)
+    where = places(document)
     now = clock.now().timestamp()
     looked: dict[str, NewestRows] = {}
     findings: list[Finding] = []
@@ -94,7 +95,9 @@ async def check_data(
     return findings
 
 
-def _places(document: Document | None) -> Where:
+def places(document: Document | None) -> Where:
+    """Says where keys are in the policy's file; where there is none, their names."""
+
     def place(location: Location) -> str:
         return ".".join(map(str, location)) if document is None else document.fault(location, "").place
 
@@ -113,6 +116,7 @@ def _odd(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:
     yield from _outcomes(policy, one, now)
     yield from _settled(policy, one)
     yield from _versions(policy, one)
+    yield from nameless(one)
 
 
 def _times(policy: Policy, one: NewestRows, now: float) -> Iterator[Finding]:

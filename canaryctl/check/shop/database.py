@@ -21,11 +21,13 @@ from canary.policy.kpis import segment_column
 from canary.policy.reading.document import Document
 from canary.timing.clock import SystemClock
 from canaryctl.check.shop.assignments import check_assignments, check_identities
-from canaryctl.check.shop.data import check_data
+from canaryctl.check.shop.customers import check_sides
+from canaryctl.check.shop.data import check_data, places
 from canaryctl.check.shop.indexes import check_indexes
 from canaryctl.check.shop.nearest import near
 from canaryctl.check.shop.primary import check_primary
 from canaryctl.check.shop.rows import check_rows
+from exporter.judge.parameters import entry_event
 from exporter.source.assignments.versions import says_version
 from exporter.source.database import (
     OrderDatabase,
@@ -47,6 +49,8 @@ _VERSIONLESS = (
     " they descend from, or of database.assignments"
 )
 
+_DENIED = "let this user read what the statement names: GRANT SELECT"
+_NO_STATEMENT = "try the statement in the database's own client"
 _NO_SUCH_FILE = "correct database.url; relative paths start at the policy"
 _NO_LOG_FILE = "start `canary assignments`, which makes it; relative paths start at the policy"
 
@@ -103,6 +107,7 @@ async def _check_one(
             return [*_write_ahead(place, database), *tables, *primary]
         faulty = {found["event"] for one in tables if one.failed and (found := _ABOUT.match(one.what))}
         rows = await check_data(policy, session, clock, document, faulty)
+        rows += await check_sides(policy, session, clock, places(document), entry_event(whole))
         at_their_lines = (_at_its_line(finding, document) for finding in tables)
         return [*_write_ahead(place, database), *at_their_lines, *rows, *primary]
     except DatabaseError as error:
@@ -246,7 +251,9 @@ def _told_apart(place: str, policy: Policy) -> list[Finding]:
     if not silent:
         return []
     what = f"no version is known of any row of {', '.join(silent)}: `canary plan` works, no rollout can be judged"
-    return [warning(place, what, "give database.assignments and each event's `unit`: docs/your-database.md")]
+    nobody = any(events[name].unit is None and not events[name].parent for name in silent)
+    missing = "database.assignments and each event's `unit`" if nobody else "database.assignments"
+    return [warning(place, what, f"give {missing}: docs/your-database.md")]
 
 
 def _required(place: str, policy: Policy, tables: Mapping[str, Table | None], names: list[str]) -> Iterator[Finding]:
@@ -271,7 +278,7 @@ async def _check_sql(place: str, policy: Policy, name: str, session: Session) ->
     except DatabaseUnavailableError:
         raise
     except DatabaseError as error:
-        return [failed(place, f"{at}.sql: {error.what}", "try the statement in the database's own client")]
+        return [failed(place, f"{at}.sql: {error.what}", _DENIED if "denied" in error.what else _NO_STATEMENT)]
     return [
         failed(place, f"{at}.{key}: the statement gives no column {column!r}", near(column, columns))
         for key, column in _columns(policy, name)

@@ -31,8 +31,8 @@ async def expensive(session: Session, stream: Stream, now: float) -> str:
             return _of_sqlite(await _explained(session, stream.rows, bounds, "EXPLAIN QUERY PLAN"))
         case "postgresql":
             return _of_postgresql(await _explained(session, stream.rows, bounds, "EXPLAIN (FORMAT JSON)"))
-        case "mysql" | "mariadb":
-            return _of_mysql(await _explained(session, stream.rows, bounds, "EXPLAIN"))
+        case "mysql" | "mariadb":  # of itself MySQL 9 gives one text, a tree
+            return _of_mysql(await _explained(session, stream.rows, bounds, "EXPLAIN FORMAT=TRADITIONAL"))
         case _:
             return ""
 

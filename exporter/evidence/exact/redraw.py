@@ -5,9 +5,11 @@ below the weight; whoever needs the sides again computes them again, so that a s
 memory than one of ten. Growing weights only add customers, as at the router: the phases of one rollout are redrawn
 together.
 
-nginx does not draw customers: its salt chooses the order in which a hundred fixed buckets are opened. Which customers
-share a bucket is itself a hash, so that any two of them are on the canary together as often as if each were drawn; one
-redraw by customer serves both.
+nginx does not draw customers: its salt chooses the order in which a hundred fixed buckets are opened. Which bucket a
+customer is in is itself a hash. So a customer's place, the rank of the bucket, is uniform and independent of all other
+customers' places whatever the order is, and the redraw by customer has the very law of nginx's draw; what it takes for
+random is the hash of customers, as at HAProxy and Envoy. Given who shares a bucket, as it stays for all rollouts, only
+the average over shops is kept (docs/evidence-statistics.md).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _LEAST_ROWS = 20
 """Of fewer rows nothing is known but chance."""
 _LEAST_STRETCHES = 6
 """The longest stretches are so few; of fewer the variance is chance itself."""
-_MOSTLY = 0.5
+MOSTLY = 0.5
 """A shop that leaves the customer empty in some rows still has customers; in most rows, it has none to speak of."""
 _CHANCE = 3.0
 """An excess of so many standard deviations is what the luckiest of many windows has by chance."""
@@ -92,12 +92,15 @@ class OverDispersion:
     steps: list[tuple[float, float]] = field(default_factory=list)
     _before: float | None = None
     """That of the window before the start; None while every row names its customer."""
+    _named_until: float = -np.inf
+    """Rows from before this moment do, and do not change any more."""
 
     def look(self, joined: JoinedRows, as_of: float) -> None:
         """Look again at what may have changed, and at what has come."""
         since = self.started_at - self.window_seconds
         if self._before is None:
-            if not _each_counts(self.kpi) and not nameless(self.kpi, joined, since).any():
+            if not _each_counts(self.kpi) and not nameless(self.kpi, joined, max(since, self._named_until)).any():
+                self._named_until = as_of - self.lateness_seconds
                 return
             self._before = self._of(self._told(joined, since, self.started_at))
         final = as_of - self.lateness_seconds
@@ -192,17 +195,15 @@ def nameless(kpi: Kpi, joined: JoinedRows, since: float, until: float = np.inf) 
     event = _event(kpi)
     if event not in joined.rows:
         return np.zeros(0, dtype=np.bool_)
-    table, origin = joined.rows[event], joined.origin(event)
-    if origin.named.all():  # of a large shop that is all that a look can afford to ask
-        return np.zeros(0, dtype=np.bool_)
-    inside = (table.entered >= since) & (table.entered < until) & (origin.unit != NO_ID)
-    found: Bools = ~origin.named[inside]
+    table = joined.rows[event]
+    origin = joined.origin_of(event, np.flatnonzero((table.entered >= since) & (table.entered < until)))
+    found: Bools = ~origin.named[origin.unit != NO_ID]
     return found
 
 
 def mostly(which: Bools) -> bool:
     """Whether it is so of more than half of the rows, where there are enough of them to say."""
-    return len(which) >= _LEAST_ROWS and float(which.mean()) > _MOSTLY
+    return len(which) >= _LEAST_ROWS and float(which.mean()) > MOSTLY
 
 
 def _event(kpi: Kpi) -> str:

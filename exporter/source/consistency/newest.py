@@ -32,7 +32,7 @@ _BACK_SECONDS = 90 * 86400
 _COMPUTED = "computed"
 """Shown for the version of a row whose customer's, or side's, version the journal or the router's log tells."""
 
-ID, MOMENT, VALUE, OUTCOME, SETTLED, VERSION, FIRST_PARENT = range(7)
+ID, MOMENT, VALUE, OUTCOME, SETTLED, VERSION, UNIT, FIRST_PARENT = range(8)
 """Columns of `Statements.look`."""
 
 Where = Callable[[Location], str]

@@ -6,6 +6,7 @@ for them. *Local settings* begin every transaction behind a connection pooler, w
 (`canary.database.postgres`): the next client of the pooler would get it.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,9 @@ CONNECT_SECONDS = 4.0
 """A server that takes longer to greet us is called unreachable, unless the address says `connect_timeout`."""
 GRACE_SECONDS = 2.0
 """How much longer than the database's own limit we wait before giving the connection up."""
+
+# The driver logs each of the server's warnings: a line, with what is in it, for every odd row at each look.
+logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
 LOCAL_SETTINGS = sa.text(
     "SELECT set_config('statement_timeout', :statement_timeout, true), set_config('lock_timeout', :lock_timeout, true),"
@@ -87,8 +91,7 @@ def greetings(database: OrderDatabase) -> list[str]:
                 "SET SESSION TRANSACTION READ ONLY",
                 "SET SESSION time_zone = '+00:00'",
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                # The driver asks for warnings and logs each: a line, with what is in it, for every odd row each time.
-                "SET SESSION max_error_count = 0",
+                "SET SESSION max_error_count = 0",  # saves asking for them; MySQL lets only administrators
                 f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS:.0f}",  # it knows whole seconds
                 f"SET SESSION max_statement_time = {limit:g}",
                 f"SET SESSION max_execution_time = {int(limit * 1000)}",

@@ -63,7 +63,7 @@ def _findings(config: Mapping[str, Any]) -> Iterator[Row]:
     """What looks like harm and holds, and what is only slower."""
     name, inputs = config["name"], [names.KPI_FINDING]
     less = says(name, "hold", evidence=THRESHOLD * 2, floor=THRESHOLD * 2)
-    reasons = ["no_unit"]
+    reasons = ["no_unit", "sides_differ"]
     if config["kind"] == "conversion":
         reasons += ["lags_unknown", "mismatch"]
         slower = says(name, "hold", reason="slower")

@@ -33,7 +33,7 @@ from exporter.source.session import order_session
 from tests.support.databases.exporting import policy_for, published, refresher_on
 from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.postgres import Postgres
-from tests.support.documents.pages import Page, matches
+from tests.support.documents.pages import DOCS, Page, blocks_of, matches
 
 _SHOPS = Path(__file__).parent / "shops"
 _COMMANDS = {"init": command, "check": check, "plan": plan}
@@ -44,6 +44,8 @@ _NAMES = sorted(path.stem for path in _SHOPS.glob("*.yaml"))
 def servers() -> Iterator[dict[str, MariaDb | Postgres]]:
     """One server of each kind for all platforms."""
     with MariaDb() as mariadb, Postgres() as postgres:
+        mariadb.execute("CREATE USER canary; GRANT ALL ON *.* TO shop@'127.0.0.1' WITH GRANT OPTION")
+        postgres.execute(postgres.new_database(), "CREATE ROLE canary LOGIN")
         yield {"mariadb": mariadb, "postgresql": postgres}
 
 
@@ -89,6 +91,15 @@ def test_every_platform_is_tested() -> None:
     assert sorted(platforms()) == _NAMES
 
 
+async def as_reader(name: str, shop: dict[str, Any], url: str) -> str:
+    """Give the page's user the rights that it says are enough, and no more; the database's address for that user."""
+    (rights,) = [block.text for block in blocks_of(DOCS / "platforms" / f"{name}.md") if block.language == "sql"]
+    usual = platforms()[name].prefix
+    text = re.sub(rf"ON (shop\.)?([`\"]?){usual}", rf"ON \2{shop.get('prefix', usual)}", rights)
+    await run(url, *re.findall("^GRANT [^;]*", text, re.MULTILINE))
+    return url.replace("shop@", "canary@")
+
+
 def follow(page: Page, url: str) -> str:
     """Give the page's commands, with the test's own database for the reader's; what they said."""
     said = []
@@ -107,21 +118,24 @@ def follow(page: Page, url: str) -> str:
 async def test_every_number_is_that_of_plain_sql(
     name: str, tmp_path: Path, servers: dict[str, MariaDb | Postgres], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who does what the platform's page says has counters and KPIs that agree with hand-written SQL."""
+    """Who does what the platform's page says, with a user of the rights that it names, has counters and KPIs that agree
+    with hand-written SQL.
+    """
     shop = yaml.safe_load((_SHOPS / f"{name}.yaml").read_text(encoding="utf-8"))
     url = servers[shop["engine"]].new_database()
     await fill(url, shop)
     monkeypatch.chdir(tmp_path)
     page = Page(f"platforms/{name}.md", tmp_path)
 
-    said = await asyncio.to_thread(follow, page, re.sub(r"\+asyncmy|\+asyncpg", "", url))
+    reader = await as_reader(name, shop, url)
+    said = await asyncio.to_thread(follow, page, re.sub(r"\+asyncmy|\+asyncpg", "", reader))
     policy = load_policy(tmp_path / "canary.yaml")
     async with refresher_on(policy, SystemClock()) as refresher:
         await _known(refresher)
         counters = published(refresher)
         kpis = {kpi.kpi: kpi.value for kpi in refresher.snapshot.kpis or () if kpi.currency.upper() in ("", "EUR")}
 
-    assert not re.search("^failed", said, re.MULTILINE), said
+    assert not re.search("^failed|not known", said, re.MULTILINE), said
     assert policy.database.timezone == shop.get("zone", "UTC")
     assert counters == {metric: _labels(await run(url, sql)) for metric, sql in shop["expect"].items()}
     assert kpis == pytest.approx({kpi: float((await run(url, sql))[0][0]) for kpi, sql in shop["kpis"].items()})
@@ -144,6 +158,28 @@ async def test_a_platform_is_recognised_by_its_tables(tmp_path: Path, servers: d
         assert said["platform"] == name
         assert said["impossible"] == platforms()[name].impossible
         assert [finding for finding in said["findings"] if finding["status"] == "failed"] == []
+
+
+async def test_what_the_user_may_not_read_is_said(
+    tmp_path: Path, servers: dict[str, MariaDb | Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that say the zone, and a table that a SELECT names: what is not known or read, and what to do."""
+    shop = yaml.safe_load((_SHOPS / "opencart.yaml").read_text(encoding="utf-8"))
+    url = servers["mariadb"].new_database()
+    await fill(url, shop)
+    reader = await as_reader("opencart", shop, url)
+    await run(url, "REVOKE SELECT ON oc_setting FROM canary")
+    monkeypatch.chdir(tmp_path)
+    argv = ["--database", reader.replace("+asyncmy", ""), "--service", "shop"]
+
+    result = await asyncio.to_thread(CliRunner().invoke, command, argv, catch_exceptions=False)
+    await run(url, "REVOKE SELECT ON oc_order FROM canary")
+    checked = await asyncio.to_thread(CliRunner().invoke, check, ["--only", "database"])
+
+    assert "not known: the shop's time zone; this user cannot read oc_setting, which says it" in result.output
+    assert "nothing that could be read says another" in result.output
+    assert "denied to user" in checked.output
+    assert "; let this user read what the statement names: GRANT SELECT" in checked.output
 
 
 async def test_a_platform_that_is_not_there_is_said(tmp_path: Path, servers: dict[str, MariaDb | Postgres]) -> None:

@@ -36,8 +36,8 @@ def stored(zone: str | None, minutes_old: float) -> Callable[[str], Awaitable[di
         ("UTC", 1, ["Europe/Berlin"], "UTC", "just come in"),
         ("Europe/Berlin", 1, ["Etc/UTC", "Europe/Berlin"], "Europe/Berlin", "server's own"),
         ("America/New_York", 10, ["America/New_York"], "America/New_York", "server's own"),
-        ("Europe/Berlin", 1, [], "UTC", "nothing in the database"),
-        ("Europe/Berlin", 600, ["Europe/Berlin"], "UTC", "nothing in the database"),
+        ("Europe/Berlin", 1, [], "UTC", "nothing that could be read"),
+        ("Europe/Berlin", 600, ["Europe/Berlin"], "UTC", "nothing that could be read"),
     ],
 )
 def test_a_zone_is_taken_where_the_newest_row_speaks_for_it(

@@ -183,3 +183,19 @@ def test_a_study_that_asks_only_for_proofs_finds_the_same_ones(harm: float) -> N
         assert {name: kpi.verdict for name, kpi in told.kpis.items()} == {
             name: kpi.verdict for name, kpi in asked.kpis.items()
         }
+
+
+@pytest.mark.parametrize(("apart", "verdict"), [(None, "fail"), (0.04, "fail"), (0.2, "hold")])
+def test_where_rows_and_the_routers_hash_disagree_a_proof_of_this_half_alone_only_holds(
+    apart: float | None, verdict: str
+) -> None:
+    """It draws the hash again, which says nothing of customers who are on the canary for another reason."""
+    judged = JudgedRollout.of(POWERFUL, rollout())
+    judged.judge.know_sides(apart)
+
+    evidence = looks(judged, shop(1, harm=0.07), np.asarray([END]))  # too little for the quick half
+
+    found = evidence.kpis[PAYMENTS]
+    assert proofs(evidence)[PAYMENTS] is not None
+    assert found.verdict == verdict
+    assert found.hold_reason == ("sides_differ" if verdict == "hold" else None)

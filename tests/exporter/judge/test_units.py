@@ -56,7 +56,7 @@ def _table(rows: list[Mapping[str, float]], parents: int = 0) -> EventRows:
 
 def _look(entries: Entries, tables: Mapping[str, EventRows], timeline: Timeline = TIMELINE) -> Look:
     joined = JoinedRows(DEFAULT_EVENTS, tables)
-    entries.look(joined.rows["visits"], joined.origin("visits").unit, (STABLE, CANARY), timeline)
+    entries.look(joined, "visits", (STABLE, CANARY), timeline)
     return Look(joined, entries, "visits", (STABLE, CANARY), timeline)
 
 

@@ -14,6 +14,10 @@ from exporter.source.columns.zones import Zone
 from exporter.source.database import Row, Session
 from exporter.source.dialects import Dialect
 from exporter.source.streams import streams_of
+from tests.support.clock import FakeClock
+from tests.support.databases.exporting import policy_for, published, refresher_on, settle
+from tests.support.databases.postgres import Postgres
+from tests.support.databases.shopdata import ORDERS, ShopData, fill
 
 
 class Stumbling:
@@ -104,3 +108,30 @@ async def test_one_hour_is_counted_without_buckets(scene: Scene) -> None:
     whole, coarse = scene.session.asked
     assert "canary_bucket" not in whole
     assert "canary_bucket" in coarse
+
+
+@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize("kind", ["text", "jsonb USING to_jsonb(total)"])
+async def test_a_migrated_column_is_read_on(postgres: Postgres, clock: FakeClock, kind: str, connected: bool) -> None:
+    """Another type makes no value odd, and its event is read by statements for that type, over the old connection as
+    over a new one.
+    """
+    data = ShopData(postgres.new_database())
+    await data.create()
+    await fill(data, clock.now(), 20)
+    async with refresher_on(policy_for(data.url), clock) as refresher:
+        await settle(refresher, clock)
+        await data.run(sa.text(f"ALTER TABLE orders ALTER total TYPE {kind}"))
+        if not connected:
+            await refresher.sources.sessions[None].close()
+        clock.advance(2)
+        order = {"id": 900, "version": "v9", "currency": "EUR", "created_at": clock.now()}
+        await data.run(sa.insert(ORDERS).values(order | {"total": sa.literal_column("'7'")}))
+        await refresher.refresh()
+        value, faults = published(refresher)["shop_order_value_total"], [feed.fault for feed in refresher.feeds]
+        odd = refresher.snapshot.errors.get("odd_row", 0)
+    await data.close()
+
+    assert value["v9", "EUR"] == 7
+    assert {*faults} == {None}
+    assert odd == 0

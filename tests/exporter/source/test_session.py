@@ -45,6 +45,20 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_database(data: Sh
         await session.close()
 
 
+async def test_odd_rows_are_no_lines_of_the_log(mariadb_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that warns of each, as MySQL does whoever asks, writes nothing of the shop's into our log."""
+    session = session_on(make_url(mariadb_url), 5)
+    try:
+        await session.run(lambda connection: connection.exec_driver_sql("SET SESSION max_error_count = 64").close())
+        await session.rows(sa.text("SELECT CAST('no date' AS DATE), 1 / 0, CAST('x' AS SIGNED)"))
+        told = await session.rows(sa.text("SHOW WARNINGS"))
+    finally:
+        await session.close()
+
+    assert "no date" in str(told)
+    assert caplog.text == ""
+
+
 async def test_what_is_missing_is_a_schema_error(data: ShopData) -> None:
     """A table or column that is not there is told apart from a database that is not there."""
     session = session_on(make_url(data.url), 5)

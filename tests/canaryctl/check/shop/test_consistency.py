@@ -29,11 +29,11 @@ def _event(name: str, rows: Sequence[tuple[Any, ...]], moments: Sequence[float])
 
 
 def _shop(count: int = 400, *, at: float = OLD) -> dict[str, list[list[Any]]]:
-    """By event, rows as they are looked at: id, moment, value, outcome, settled, version, parents. All is well."""
+    """By event, rows as they are looked at: id, moment, value, outcome, settled, version, customer, parents."""
     numbers = range(1, count + 1)
     return {
-        "orders": [[one, at, 20, None, None, _version(one), one, one, one] for one in numbers],
-        "payments": [[one, at, 20, "succeeded", None, _version(one), one] for one in numbers],
+        "orders": [[one, at, 20, None, None, _version(one), None, one, one, one] for one in numbers],
+        "payments": [[one, at, 20, "succeeded", None, _version(one), None, one] for one in numbers],
     }
 
 
@@ -62,12 +62,12 @@ def _paid_less(rows: dict[str, list[list[Any]]]) -> None:
 
 def _orphaned(rows: dict[str, list[list[Any]]]) -> None:
     for one in _canarys(rows["payments"]):
-        one[6] += 10_000
+        one[7] += 10_000
 
 
 def _emptied(rows: dict[str, list[list[Any]]]) -> None:
     for one in _canarys(rows["orders"]):
-        one[7] = one[8] = None
+        one[8] = one[9] = None
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.postgres import Postgres
 
 _TABLES = """
-CREATE TABLE visits (id INTEGER PRIMARY KEY, version TEXT, at TEXT);
+CREATE TABLE visits (id INTEGER PRIMARY KEY, version TEXT, at TEXT, visitor_id TEXT);
 CREATE TABLE orders (id INTEGER, visit_id INTEGER, version TEXT, status TEXT, total REAL, at TEXT, touched TEXT);
 CREATE INDEX visits_at ON visits (at); CREATE INDEX orders_at ON orders (at);
 """
@@ -30,7 +30,7 @@ _POLICY = """service: shop
 database:
   url: sqlite:///shop.db
   events:
-    visits: {table: visits, time: at}
+    visits: {table: visits, time: at, unit: visitor_id}
     orders:
       table: orders
       time: at
@@ -53,7 +53,7 @@ def _fill(folder: Path, clock: FakeClock, change: str) -> None:
             connection.exec_driver_sql(statement)
         for number in range(1, _MINUTES + 1):
             at = f"{clock.now() - timedelta(minutes=_MINUTES + 1 - number):%Y-%m-%d %H:%M:%S}"
-            connection.exec_driver_sql("INSERT INTO visits VALUES (?, 'v1', ?)", (number, at))
+            connection.exec_driver_sql("INSERT INTO visits VALUES (?, 'v1', ?, ?)", (number, at, f"c{number}"))
             values = (number, number, "v1", "paid", 9.5, at, at)
             connection.exec_driver_sql("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         for statement in filter(str.strip, change.split(";")):
@@ -157,6 +157,18 @@ async def test_a_sound_mapping_is_told_what_was_seen(tmp_path: Path, clock: Fake
             "canary.yaml:5: database.events.visits",
             "Could not decode to UTF-8",
             "the exporter leaves out such a value and reads on",
+        ),
+        (
+            "UPDATE visits SET visitor_id = CASE id % 10 WHEN 0 THEN NULL WHEN 5 THEN ' ' ELSE visitor_id END",
+            "canary.yaml:5: database.events.visits.unit",
+            "20% of the newest 100 rows name no customer (visitor_id is NULL or empty), expected at most 5%",
+            "each of these rows counts as a customer",
+        ),
+        (
+            "UPDATE visits SET visitor_id = NULL WHERE id > 40",
+            "canary.yaml:5: database.events.visits.unit",
+            "60% of the newest 100 rows name no customer",
+            "proven harm only holds",
         ),
         ("DELETE FROM visits", "canary.yaml:5: database.events.visits.table", "there are no rows", "the table in use"),
     ],

@@ -1,8 +1,11 @@
 """Sequential randomisation by customer."""
 
+import math
+
 import numpy as np
 import pytest
 
+from canary.routers.bucket import nginx_place, salt_of
 from exporter.evidence.exact.pairs import Pairs
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
 from exporter.evidence.exact.redraw import HashedPlaces
@@ -179,3 +182,15 @@ def test_each_customer_is_drawn_by_itself_and_keeps_its_place_when_the_weight_gr
     assert abs(one.mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / one.size)
     alike = np.asarray(np.corrcoef(one[:, :40]))
     assert abs(alike[np.triu_indices(200, 1)].mean()) < 0.01
+
+
+@pytest.mark.parametrize("weight", [0.05, 0.25, 0.5])
+def test_the_routers_draw_is_by_customer_at_nginx_too(weight: float) -> None:
+    """In the order of one rollout three customers share the canary as often as if each were drawn by itself."""
+    salt, triples = salt_of("r12"), 20_000
+    places = np.asarray([nginx_place(f"customer-{number}", salt) for number in range(3 * triples)])
+    on_canary = (places < 100 * weight).reshape(triples, 3).sum(axis=1)
+
+    for together in range(4):
+        chance = math.comb(3, together) * weight**together * (1 - weight) ** (3 - together)
+        assert abs((on_canary == together).mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / triples)

@@ -1,0 +1,1 @@
+"""How long `canary calibrate` takes."""
