@@ -17,6 +17,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 _INSTEAD = {
     "pgbouncer": "leave it out: a connection pooler is recognised",
+    "channel_binding": "leave it out: sslmode=verify-full with sslrootcert has the server prove who it is",
     "schema": "leave it out, and write the schema before the table (`table: shop.orders`)",
     "search_path": "write options=-csearch_path%3DNAME",
     "user": "write it before the host (postgresql://USER@HOST/NAME)",
@@ -26,13 +27,13 @@ _INSTEAD = {
     "rejectunauthorized": "write ssl_verify_cert=true",
 }
 """Parameters of other programs, and how we say the same."""
+ESCAPES = "in a password write %3F for ?, %40 for @, %26 for &, %23 for #"
 
 
 def no_parameter(place: str) -> DatabaseUnavailableError:
     """The error for an address whose question mark begins no parameters."""
     what = "after its question mark the address has something that is no parameter"
-    remedy = "in a password write %3F for ?, %40 for @, %26 for &, %23 for #"
-    return DatabaseUnavailableError(what, place=place, remedy=remedy)
+    return DatabaseUnavailableError(what, place=place, remedy=ESCAPES)
 
 
 class Parameters:

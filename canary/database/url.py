@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from canary.certificates import load_chain, tls_context
-from canary.database.parameters import Parameters, no_parameter
+from canary.database.parameters import ESCAPES, Parameters, no_parameter
 from canary.database.tlsfiles import look_at, read_all
 from canary.errors import DatabaseUnavailableError
 
@@ -59,6 +59,7 @@ _LIBPQ_IDLE = frozenset({
     "client_encoding", "fallback_application_name", "sslcompression", "sslsni",
 })  # fmt: skip
 """libpq's parameters that change nothing here: UTF-8 is always spoken, and every answer is waited for by our limits."""
+_LAST_PORT = 65_535
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _MYSQL_HANDED_ON = frozenset({"charset", "unix_socket"})
 _MYSQL_TLS = frozenset({
@@ -111,6 +112,11 @@ def read_database_url(text: str, *, place: str, base: str | Path = ".", read_onl
         raise DatabaseUnavailableError("not a database URL", place=place, remedy=_EXAMPLE) from None
     if "?" in text and not url.query and "?" not in f"{url.username}{url.password}":
         raise no_parameter(place)  # SQLAlchemy passes it over
+    if "@" in (url.host or ""):  # the rest of a password, which messages would show
+        raise DatabaseUnavailableError("the address has an @ too many", place=place, remedy=ESCAPES)
+    if (url.port or 0) > _LAST_PORT:
+        what, remedy = "the address's port is no port", f"write one from 1 to {_LAST_PORT}"
+        raise DatabaseUnavailableError(what, place=place, remedy=remedy)
     url = url.set(drivername=_DRIVERS.get(url.get_backend_name(), url.drivername))
     if url.host is not None and url.host.lower().startswith("%2f"):
         url = url.set(query={**url.query, "host": unquote(url.host)})._replace(host=None)  # libpq's way to say a socket
