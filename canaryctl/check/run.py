@@ -20,6 +20,7 @@ from canaryctl.check.notify import check_notify
 from canaryctl.check.policy import check_policy
 from canaryctl.check.prometheus.prometheus import check_prometheus, check_watched
 from canaryctl.check.receiver import check_receiver
+from canaryctl.check.requestlog import check_request_log
 from canaryctl.check.router import check_process, check_router
 from canaryctl.check.rules import Generate, check_rules, generated_once
 from canaryctl.check.secret import check_secrets
@@ -29,7 +30,7 @@ from canaryctl.check.state import check_state
 Look = Callable[[], Coroutine[None, None, list[Finding]]]
 
 PARTS = (
-    "secrets", "state", "database", "calibration", "rules", "prometheus", "alertmanager", "receiver", "router",
+    "secrets", "state", "database", "log", "calibration", "rules", "prometheus", "alertmanager", "receiver", "router",
     "process", "notify", "clock",
 )  # fmt: skip
 """What is looked at besides the policy itself, in this order."""
@@ -110,6 +111,7 @@ def _looks(
         "secrets": secrets,
         "state": lambda: check_state(policy),
         "database": lambda: check_database(policy, data=document is not None, document=document),
+        "log": lambda: check_request_log(policy),
         "calibration": calibration,
         "rules": lambda: check_rules(generated, tested=tested),
         "prometheus": rules_of_prometheus,

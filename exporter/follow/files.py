@@ -143,7 +143,7 @@ class LogFile:
                 continue
             try:
                 file = OpenLog(path)
-            except FileNotFoundError:  # rotated away meanwhile
+            except (FileNotFoundError, PermissionError):  # rotated away meanwhile, or of before we might read the log
                 continue
             if file.holds(place):
                 return file

@@ -86,7 +86,7 @@ def read_line(line: bytes, servers: Mapping[str, Group]) -> Request:
     Raises:
         Garbage: it is no line of the router's.
     """
-    start = line.find(b"{")
+    start = line.find(b'{"')
     if start < 0 or len(line) > LONGEST_BYTES:
         raise Garbage
     try:

@@ -17,7 +17,7 @@ own kind, which does not say that nothing can be read.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -209,15 +209,7 @@ class SourceSession:
         Raises:
             DatabaseError: one of them did not answer.
         """
-        asked = (shard.rows(statement, parameters) for shard in self._shards)
-        # All are waited for, as a session has one question at a time.
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        rows: list[Sequence[Row]] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise self._ours(answer)
-            rows.append(answer)
-        return rows
+        return await self._of_each(shard.rows(statement, parameters) for shard in self._shards)
 
     async def columns(self, statement: sa.Executable) -> tuple[str, ...]:
         """Names of the columns, which all shards have alike."""
@@ -233,15 +225,38 @@ class SourceSession:
         except DatabaseError as error:
             raise self._ours(error) from error
 
+    async def run_in_each(self, look: Callable[[sa.Connection], T]) -> list[T]:
+        """What a function finds in each shard.
+
+        Raises:
+            DatabaseError: one of them did not answer.
+        """
+        return await self._of_each(shard.run(look) for shard in self._shards)
+
     async def close(self) -> None:
         """Give all connections back."""
         for shard in self._shards:
             await shard.close()
 
+    async def _of_each(self, asked: Iterable[Awaitable[T]]) -> list[T]:
+        # All are waited for, as a session has one question at a time.
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        found: list[T] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise self._ours(answer)
+            found.append(answer)
+        return found
+
     def _ours(self, error: BaseException) -> BaseException:
         if self._alone or not isinstance(error, DatabaseUnavailableError):
             return error
         return DatabaseSourceError(error.what, place=error.place, remedy=error.remedy)
+
+
+async def run_in_each(session: Session, look: Callable[[sa.Connection], T]) -> list[T]:
+    """What a function finds in each database of a source."""
+    return await session.run_in_each(look) if isinstance(session, SourceSession) else [await session.run(look)]
 
 
 async def single_rows(

@@ -3,7 +3,8 @@
 While a canary runs, two versions share one database. A migration that came with the canary and removes a column that
 stable writes breaks the shop for everybody, and the statistics would only see that both sides got worse. So it is
 looked at directly: tables and columns that the policy maps or lists as required. A type may grow (a longer text, a
-wider number) and must not change its family.
+wider number) and must not change its family. Of a source with shards each is looked at: migrations reach them one by
+one.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -14,12 +15,13 @@ from canary.policy.kpis import segment_column
 from canary.policy.model import Policy
 from exporter.source.database import Session
 from exporter.source.mapping import columns_of, spare_tables
+from exporter.source.sources import run_in_each
 from exporter.source.watch.catalog import kinds_of
 
 
 @dataclass
 class SchemaWatch:
-    """Compares a database with the policy's mapping, and with how it looked at the first time.
+    """Compares a source's databases with the policy's mapping, and with how they looked at the first time.
 
     Args:
         policy: as that source has it (`exporter.source.sources.policy_at`).
@@ -35,7 +37,7 @@ class SchemaWatch:
     problems: tuple[str, ...] = ()
     looked: bool = False
     absent: frozenset[str] = frozenset()
-    _types: dict[tuple[str, str], str] = field(default_factory=dict)
+    _types: dict[tuple[int, str, str], str] = field(default_factory=dict)
 
     async def look(self) -> None:
         """Look again.
@@ -44,10 +46,17 @@ class SchemaWatch:
             DatabaseError: the database could not be asked.
         """
         wanted = dict(_wanted(self.policy))
-        found = await self.session.run(lambda connection: {table: kinds_of(connection, table) for table in wanted})
+        shards = await run_in_each(
+            self.session, lambda connection: {table: kinds_of(connection, table) for table in wanted}
+        )
         if not self.looked:  # what goes later was there for both versions, and is missed
-            self.absent = frozenset(table for table in spare_tables(self.policy) if found.get(table) is None)
-        self.problems = tuple(self._problems(wanted, found))
+            spare = spare_tables(self.policy)
+            self.absent = frozenset(table for table in spare if all(found.get(table) is None for found in shards))
+        self.problems = tuple(
+            problem if len(shards) == 1 else f"shard {shard}: {problem}"
+            for shard, found in enumerate(shards, 1)
+            for problem in self._problems(shard, wanted, found)
+        )
         self.looked = True
 
     @property
@@ -55,7 +64,9 @@ class SchemaWatch:
         """Whether nothing is wrong; None before the first look."""
         return not self.problems if self.looked else None
 
-    def _problems(self, wanted: Mapping[str, set[str]], found: Mapping[str, Mapping[str, str] | None]) -> Iterator[str]:
+    def _problems(
+        self, shard: int, wanted: Mapping[str, set[str]], found: Mapping[str, Mapping[str, str] | None]
+    ) -> Iterator[str]:
         for table, columns in wanted.items():
             there = found[table]
             if table in self.absent:
@@ -67,7 +78,7 @@ class SchemaWatch:
                 if column not in there:
                     yield f"column {table}.{column} is not there"
                     continue
-                before = self._types.setdefault((table, column), there[column])
+                before = self._types.setdefault((shard, table, column), there[column])
                 if there[column] != before:
                     yield f"column {table}.{column} was {before} and is now {there[column]}"
 

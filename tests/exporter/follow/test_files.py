@@ -110,10 +110,12 @@ def test_what_is_gone_is_one_gap_however_often_it_is_looked_for(tmp_path: Path) 
     assert file.gaps == 1
 
 
-def test_a_restart_opens_nobody_elses_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file next to the log that is root's alone keeps nobody from the log."""
-    path, other = tmp_path / "access.log", tmp_path / "access.log.copy"
+@pytest.mark.parametrize("name", ["access.log.copy", "access.log.1"])
+def test_a_restart_needs_nobody_elses_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file next to the log that is root's alone keeps nobody from the log, also where its own file is gone."""
+    path, other = tmp_path / "access.log", tmp_path / name
     other.write_text("zero\n")
+    os.utime(other, (1, 1))
     _append(path, "one\n")
     _, place = LogFile(path, None).read()
     _append(path, "two\n")
@@ -125,6 +127,8 @@ def test_a_restart_opens_nobody_elses_files(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("exporter.follow.rotated.open_regular", opening)
     assert _all(LogFile(path, place)) == [b"two"]
+    path.write_text("three\n")
+    assert _all(LogFile(path, place)) == [b"three"]
 
 
 def test_a_log_without_an_end_is_refused(tmp_path: Path) -> None:

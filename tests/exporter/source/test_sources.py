@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from canary.errors import DatabaseUnavailableError
 from canary.policy.database.section import DEFAULT_EVENTS
@@ -67,6 +68,21 @@ async def test_shards_are_added_and_their_ids_are_apart(
     assert found["shop_order_value_total"] == {("v1.0", "EUR"): 5.0, ("v2.0", "EUR"): 5.0}
     assert found["shop_payments_total"] == {("v1.0", "succeeded"): 1.0, ("v2.0", "failed"): 1.0}
     assert (rates["payment_success_rate", "v1.0"], rates["payment_success_rate", "v2.0"]) == (1.0, 0.0)
+
+
+async def test_a_migration_of_any_shard_is_named(lite: ShopData, shards: list[ShopData], clock: FakeClock) -> None:
+    """Not only the first one's schema is watched; what was there is missed until it is back."""
+    async with refresher_on(_policy(lite, shards), clock) as refresher:
+        await refresher.schema.look()
+        whole = refresher.schema.compatible
+        await shards[1].run(sa.text("ALTER TABLE orders RENAME COLUMN total TO amount"))
+        await refresher.schema.look()
+        broken = refresher.schema.problems
+        await shards[1].run(sa.text("ALTER TABLE orders RENAME COLUMN amount TO total"))
+        await refresher.schema.look()
+
+        assert whole is refresher.schema.compatible is True
+    assert broken == ("shard 2: column orders.total is not there",)
 
 
 async def test_a_source_that_is_away_costs_its_events_only(
