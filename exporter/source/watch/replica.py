@@ -48,8 +48,11 @@ async def _mysql_lag_seconds(session: Session) -> float:
         rows = await session.rows(_MYSQL[0])
     except DatabaseUnavailableError:
         raise
-    except DatabaseError:  # of a user without the right, the second one says so
-        rows = await session.rows(_MYSQL[1])
+    except DatabaseError as first:
+        try:
+            rows = await session.rows(_MYSQL[1])
+        except DatabaseError as second:  # that one word is none here says nothing of the right that is missing
+            raise second if "syntax" in first.what.lower() else first from None
     if not rows:
         return 0.0
     named = rows[0]._mapping  # noqa: SLF001  # SQLAlchemy's public way to names

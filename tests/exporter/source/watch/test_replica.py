@@ -168,13 +168,16 @@ class _Answers:
 
     dialect_name = "mysql"
 
-    def __init__(self, known: Mapping[str, Mapping[str, object]]) -> None:
+    def __init__(self, known: Mapping[str, Mapping[str, object] | None]) -> None:
         self._known = known
 
     async def rows(self, statement: sa.Executable, _: object = None) -> Sequence[Any]:
         if str(statement) not in self._known:
             raise DatabaseError("You have an error in your SQL syntax")
-        return [SimpleNamespace(_mapping=self._known[str(statement)])]
+        row = self._known[str(statement)]
+        if row is None:
+            raise DatabaseError("Access denied; you need the REPLICATION CLIENT privilege")
+        return [SimpleNamespace(_mapping=row)]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +196,15 @@ async def test_each_generation_of_mysql_has_its_words(
     session: Any = _Answers({statement: {column: told}})
 
     assert await replica_lag_seconds(session) == lag
+
+
+@pytest.mark.parametrize("statement", ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"])
+async def test_a_missing_right_is_told_by_every_generation(statement: str) -> None:
+    """And not that another generation's statement is none here."""
+    session: Any = _Answers({statement: None})
+
+    with pytest.raises(DatabaseError, match="you need the REPLICATION CLIENT privilege"):
+        await replica_lag_seconds(session)
 
 
 async def test_sqlite_has_no_lag_to_measure(lite: ShopData, clock: FakeClock) -> None:
