@@ -164,10 +164,12 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def shown_url(url: URL) -> str:
-    """An address for messages: without its password and its parameters."""
-    if url.get_backend_name() == "sqlite":
+    """An address for messages: without its password and its parameters, and the driver only where it is no default."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
         return f"sqlite {sqlite_file(url) or ':memory:'}"
-    return url.set(query={}).render_as_string(hide_password=True)
+    name = backend if _DRIVERS.get(backend) == url.drivername else url.drivername
+    return url.set(drivername=name, query={}).render_as_string(hide_password=True)
 
 
 def _sqlite_url(name: str, place: str, base: Path, *, read_only: bool) -> URL:

@@ -215,7 +215,7 @@ def test_no_password_is_shown(password: str) -> None:
     """What messages show of an address holds neither password nor parameters."""
     url = read_database_url("postgresql://u@h/shop?sslmode=require", place="database.url").set(password=password)
 
-    assert shown_url(url) == "postgresql+asyncpg://u:***@h/shop"
+    assert shown_url(url) == "postgresql://u:***@h/shop"
 
 
 @given(password=st.text(min_size=1))
