@@ -109,7 +109,7 @@ function(config, series, build)
     mismatch: 'the canary has more customers than its weight, which explains as much',
     no_unit: 'no column names the customer, so that one customer may look like many',
     not_told_apart: 'below the floor, and not yet told apart from stable',
-    sides_differ: 'only the exact test has proven it, and rows and the router\'s hash name two sides for too many customers',
+    sides_differ: "only the exact test has proven it, and rows and the router's hash name two sides for too many customers",
     watch_floor: 'below the floor, where stable has no traffic to compare with',
   };
   local asked(kpi, reason) =
