@@ -3,6 +3,7 @@
 Three minutes on two cores are the limit: longer, and nobody would measure before a release.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -20,6 +21,7 @@ ROLLOUTS, PER_MINUTE, HOURS = 1000, 200.0, 6
 
 def main() -> None:
     """Write six hours of a shop, calibrate on them, record the time."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         database, policy = Path(folder) / "shop.db", Path(folder) / "canary.yaml"
         stretches = HOURS * 60 // shop.MINUTES
