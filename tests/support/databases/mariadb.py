@@ -25,7 +25,11 @@ class MariaDb(DatabaseServer):
         """Prepare a server; *settings* are further ones, such as `server-id=1`."""
         super().__init__("maria")
         self._user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() != 0 else "mysql"
-        self._common = ["--no-defaults", f"--datadir={self._folder / 'data'}", f"--user={self._user}"]
+        # A server that starts removes temporary tables from its folder of these, a neighbour's too that is at work.
+        temporary = self._folder / "temporary"
+        temporary.mkdir()
+        self._common = ["--no-defaults", f"--datadir={self._folder / 'data'}", f"--tmpdir={temporary}"]
+        self._common += [f"--user={self._user}"]
         options = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
         options += ["--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"]
         options += [f"--{setting}" for setting in settings]
@@ -42,7 +46,8 @@ class MariaDb(DatabaseServer):
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
-            shutil.chown(self._folder, self._user)
+            for folder in (self._folder, self._folder / "temporary"):
+                shutil.chown(folder, self._user)
         argv = [_program("mariadb-install-db"), *self._common, "--auth-root-authentication-method=normal"]
         subprocess.run([*argv, "--skip-test-db"], check=True, capture_output=True)
         self.start()
