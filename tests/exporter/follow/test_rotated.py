@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.follow.files import LogFile
-from exporter.follow.rotated import files_of
+from exporter.follow.rotated import Place, files_of
 
 _COMPRESS = "compress"
 _DELAYED = "compress\ndelaycompress"
@@ -33,6 +33,17 @@ class _Log:
     def rotate(self) -> None:
         state = self._configuration.with_name("state")
         subprocess.run(["logrotate", "--force", "--state", state, self._configuration], check=True)
+
+
+def _packed(folder: Path) -> tuple[_Log, Place | None]:
+    """A log of which three lines were read before 6,000 more were compressed."""
+    log = _Log(folder, _COMPRESS)
+    log.write()
+    place = LogFile(log.path, None).read()[1]
+    log.write(6000)
+    log.rotate()
+    log.write()
+    return log, place
 
 
 def _all(file: LogFile) -> list[bytes]:
@@ -80,12 +91,7 @@ def test_rotation_loses_nothing_however_it_is_done(options: str, rotations: int,
 
 def test_a_restart_within_a_compressed_file_goes_on_there(tmp_path: Path) -> None:
     """Its place is one as in any other, also after the next rotation has renamed it."""
-    log = _Log(tmp_path, _COMPRESS)
-    log.write()
-    place = LogFile(log.path, None).read()[1]
-    log.write(6000)
-    log.rotate()
-    log.write()
+    log, place = _packed(tmp_path)
     file = LogFile(log.path, place)
     found, place = file.read()
     assert 0 < len(found) < 6000
@@ -96,12 +102,7 @@ def test_a_restart_within_a_compressed_file_goes_on_there(tmp_path: Path) -> Non
 @pytest.mark.parametrize("damage", ["cut", "empty", "none"])
 def test_what_cannot_be_decompressed_is_a_gap(damage: str, tmp_path: Path) -> None:
     """A compressed file that a full disk has cut, or that is none, is read as far as it goes, and the next one is."""
-    log = _Log(tmp_path, _COMPRESS)
-    log.write()
-    place = LogFile(log.path, None).read()[1]
-    log.write(6000)
-    log.rotate()
-    log.write()
+    log, place = _packed(tmp_path)
     packed = log.path.with_name("access.log.1.gz")
     data = packed.read_bytes()
     packed.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "none": b"no gzip"}[damage])
