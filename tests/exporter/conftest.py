@@ -9,7 +9,7 @@ from hypothesis import settings
 from tests.support.clock import FakeClock
 from tests.support.databases.mariadb import MariaDb
 from tests.support.databases.postgres import Postgres
-from tests.support.databases.shopdata import ShopData
+from tests.support.databases.shopdata import ShopData, shop_data
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("exporter", deadline=None)
@@ -67,16 +67,12 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def data(database: str) -> AsyncIterator[ShopData]:
     """The default schema in each kind of database."""
-    data = ShopData(database)
-    await data.create()
-    yield data
-    await data.close()
+    async with shop_data(database) as data:
+        yield data
 
 
 @pytest.fixture
 async def lite(tmp_path: Path) -> AsyncIterator[ShopData]:
     """The default schema in SQLite, for what does not depend on the kind of database."""
-    data = ShopData(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
-    await data.create()
-    yield data
-    await data.close()
+    async with shop_data(f"sqlite+aiosqlite:///{tmp_path}/shop.db") as data:
+        yield data

@@ -5,7 +5,8 @@ On SQLite times are ISO 8601 texts in mixed forms: with `T` or a space, with or 
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -203,3 +204,14 @@ async def fill(data: ShopData, moment: datetime, visits: int, *, version: str = 
         for table, values in rows.items():
             if values:
                 await connection.execute(table.insert(), values)
+
+
+@asynccontextmanager
+async def shop_data(url: str) -> AsyncIterator[ShopData]:
+    """The schema, empty, for as long as it is needed."""
+    data = ShopData(url)
+    try:
+        await data.create()
+        yield data
+    finally:
+        await data.close()

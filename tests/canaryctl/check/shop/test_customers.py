@@ -20,7 +20,7 @@ from exporter.source.database import Patience
 from exporter.source.session import order_session
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for
-from tests.support.databases.shopdata import VISITS, ShopData
+from tests.support.databases.shopdata import VISITS, ShopData, shop_data
 from tests.support.receiving.entries import started
 
 _WEIGHT = 0.25
@@ -34,10 +34,8 @@ def _policy(url: str, folder: Path) -> Policy:
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[ShopData]:
     """The default schema in SQLite."""
-    data = ShopData(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
-    await data.create()
-    yield data
-    await data.close()
+    async with shop_data(f"sqlite+aiosqlite:///{tmp_path}/shop.db") as data:
+        yield data
 
 
 async def _found(
