@@ -28,7 +28,15 @@ from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.progress.warmup import Warmup
-from exporter.evidence.results import KpiEvidence, RolloutEvidence, StableLevel, TestEvidence, combined, decision
+from exporter.evidence.results import (
+    ExactEvidence,
+    KpiEvidence,
+    RolloutEvidence,
+    StableLevel,
+    TestEvidence,
+    combined,
+    decision,
+)
 from exporter.evidence.rows import (
     ConversionRows,
     EntryRows,
@@ -109,23 +117,23 @@ class RolloutJudge:
         weights: Sequence[tuple[float, float]],
         as_of: float,
         blind: Mapping[str, str] | None = None,
-        proven_at: Mapping[str, float] | None = None,
+        exact: Mapping[str, ExactEvidence] | None = None,
     ) -> RolloutEvidence:
         """Judge what is known at `as_of` (seconds since the epoch).
 
         `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
         canary's traffic weight from then on)`. `blind` names the KPIs whose data are too old, with the
-        reason; a KPI without rows is blind by itself. `proven_at` says of which KPIs another test has refuted
-        "no difference", and when. Calls must not go back in time.
+        reason; a KPI without rows is blind by itself. `exact` is what the exact half says of each KPI.
+        Calls must not go back in time.
         """
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
         self._ends = timeline.complete(timeline.judged_until)
         self._warmup = Warmup(timeline, self.parameters.warmup_seconds)
         rows = self._warmup.without(rows)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
-        blind, proven_at = blind or {}, proven_at or {}
+        blind, exact = blind or {}, exact or {}
         kpis = {
-            kpi.name: self._kpi(kpi, rows, timeline, as_of, blind.get(kpi.name), proven_at.get(kpi.name))
+            kpi.name: self._kpi(kpi, rows, timeline, as_of, blind.get(kpi.name), exact.get(kpi.name))
             for kpi in self.parameters.kpis
         }
         verdict = verdicts.of_rollout(
@@ -142,13 +150,14 @@ class RolloutJudge:
         timeline: Timeline,
         as_of: float,
         blind: str | None,
-        proven_at: float | None,
+        exact: ExactEvidence | None,
     ) -> KpiEvidence:
         rows, doubted = self._rows(kpi, every, kpi.name), verdicts.doubted(self._sides_apart_ratio)
+        proven_at = exact.proven_at if exact is not None else None
         threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
         until = min(as_of, timeline.judged_until)
         path, units = self._tracks.follow((kpi.name, Part.COMPARISON), rows, timeline, until, as_of)
-        segments = self._segments(kpi, every, timeline, until, as_of)
+        segments = self._segments(kpi, every, timeline, until, as_of, exact)
         comparison = floor = None
         if kpi.tolerance is not None:
             gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at, doubted)
@@ -174,6 +183,7 @@ class RolloutJudge:
             stable_level=level,
             segments=segments,
             over_dispersion=self._dispersion.get(kpi.name),
+            exact=replace(exact, doubted=doubted) if exact is not None else None,
         )
 
     def _may_fail(self, kpi: KpiParameters) -> bool:
@@ -194,17 +204,25 @@ class RolloutJudge:
         return TestEvidence.of(path, verdicts.judge_comparison(path, threshold, gates, mismatch), threshold, units)
 
     def _segments(
-        self, kpi: KpiParameters, rows: RolloutRows, timeline: Timeline, until: float, as_of: float
+        self,
+        kpi: KpiParameters,
+        rows: RolloutRows,
+        timeline: Timeline,
+        until: float,
+        as_of: float,
+        exact: ExactEvidence | None,
     ) -> dict[str, TestEvidence]:
-        """The comparison of each segment, by name."""
+        """The comparison of each segment, by name; the exact half speaks for the one that it names."""
         if kpi.tolerance is None or not kpi.segments:
             return {}
         threshold = -float(np.log10(self.parameters.segment_alpha_of(kpi)))
-        gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)))
+        doubted, slower = verdicts.doubted(self._sides_apart_ratio), float(np.log10(kpi.slower_evidence))
         found = {}
         for number, name in enumerate(self._segment_names.get(kpi.name, ())):
             ours = self._rows(kpi, rows, segment_rows(kpi.name, number))
             path, units = self._tracks.follow((kpi.name, segment_part(number)), ours, timeline, until, as_of)
+            proven_at = exact.proven_at if exact is not None and exact.segment == name else None
+            gates = verdicts.Gates(kpi.tolerance, kpi.harm, slower, proven_at, doubted)
             found[name] = self._comparison(kpi, gates, path, units, threshold)
         return found
 

@@ -111,21 +111,17 @@ class JudgeParameters:
         """What of it is the quick half's.
 
         Its comparison and its floor have all of it each, because a floor fails a canary only together with the
-        comparison.
+        comparison. Segments take their part of it.
         """
-        return self._whole(kpi) * (_QUICK if self.exact else 1.0)
+        return self._quick(kpi) * (1.0 - _SEGMENTS if kpi.segments else 1.0)
 
     def exact_alpha_of(self, kpi: KpiParameters) -> float:
-        """What of it is the exact half's."""
-        return self._whole(kpi) - self.alpha_of(kpi)
+        """What of it is the exact half's, which looks at a KPI and its segments in one test."""
+        return self.share_of(kpi) - self._quick(kpi)
 
     def segment_alpha_of(self, kpi: KpiParameters) -> float:
-        """What of it each segment has; all of it is the quick half's.
+        """What of it each segment has in the quick half."""
+        return self._quick(kpi) * _SEGMENTS / kpi.segments
 
-        The exact half would have to follow some 65,000 draws for each of them, to find what a segment's few customers
-        hardly ever show.
-        """
-        return self.share_of(kpi) * _SEGMENTS / kpi.segments
-
-    def _whole(self, kpi: KpiParameters) -> float:
-        return self.share_of(kpi) * (1.0 - _SEGMENTS if kpi.segments else 1.0)
+    def _quick(self, kpi: KpiParameters) -> float:
+        return self.share_of(kpi) * (_QUICK if self.exact else 1.0)

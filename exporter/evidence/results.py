@@ -68,11 +68,15 @@ class ExactEvidence:
         proven_at: the look that refuted "no difference", seconds since the epoch; None before that.
         spent_ratio: how much of its alpha has been spent.
         replayed: looks were made up for from rows, because their state was lost.
+        segment: the one in which harm was proven; None where it was in all of them together, or there are none.
+        doubted: what it rests on is not so, see `HoldReason.SIDES_DIFFER`; what it has proven is no proof meanwhile.
     """
 
     proven_at: float | None
     spent_ratio: float
     replayed: bool
+    segment: str | None = None
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ class KpiEvidence:
         if self.comparison is not None and self.comparison.verdict is Verdict.FAIL:
             if (self.comparison.history.log10_evidence >= self.comparison.log10_threshold).any():
                 found.append("quick")
-            if self.exact is not None and self.exact.proven_at is not None:
+            if self.exact is not None and self.exact.proven_at is not None and not self.exact.doubted:
                 found.append("exact")
         if self.floor is not None and self.floor.verdict is Verdict.FAIL:
             found.append("floor")

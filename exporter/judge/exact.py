@@ -11,7 +11,7 @@ rows are replayed by their own times through the same looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,7 @@ from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters,
 from exporter.evidence.exact.redraw import HashedPlaces
 from exporter.evidence.exact.screen import PART, never_removed
 from exporter.evidence.exact.spending import Plan, PlannedPhase
-from exporter.evidence.exact.steps import Steps
+from exporter.evidence.exact.steps import Customers, Steps
 from exporter.evidence.grid import Floats
 from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.timeline import Segment, Timeline
@@ -35,6 +35,7 @@ from exporter.evidence.verdict import Harm
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits
+from exporter.judge.segments import Segments
 from exporter.judge.units import Entries, Look
 from exporter.source.assignments.agreement import SETTLING_SECONDS
 from exporter.source.mapping import with_ancestors
@@ -109,15 +110,11 @@ class ExactHalf:
         return half
 
     @property
-    def proven_at(self) -> dict[str, float]:
-        """By KPI, the look that refuted "no difference", seconds since the epoch."""
-        return {name: test.proven_at for name, test in self.tests.items() if test.proven_at is not None}
-
-    @property
     def evidence(self) -> dict[str, ExactEvidence]:
         """By KPI, what has been proven, and how much of alpha has been spent on it."""
         return {
-            name: ExactEvidence(test.proven_at, test.spent_ratio, self.replayed) for name, test in self.tests.items()
+            name: ExactEvidence(test.proven_at, test.spent_ratio, self.replayed, self._worst(name))
+            for name, test in self.tests.items()
         }
 
     def look(
@@ -128,6 +125,7 @@ class ExactHalf:
         as_of: float,
         blind: Container[str],
         new_units: Callable[[str], KpiUnits],
+        segments: Mapping[str, Segments],
     ) -> list[str]:
         """Make the looks that are due, and say of which KPIs; one in *blind* misses its own.
 
@@ -136,6 +134,7 @@ class ExactHalf:
             timeline: the rollout's weights.
             as_of: what is known is what was so at this moment, seconds since the epoch.
             new_units: makes a KPI's units, of whom nobody has counted yet.
+            segments: by which KPIs are looked at.
         """
         due = [kpi for kpi in self.kpis if as_of >= self.tests[kpi.name].next_look and kpi.name not in blind]
         due = [kpi for kpi in due if {self.entry, *events_of(self.policy.kpis[kpi.name])} <= joined.rows.keys()]
@@ -145,7 +144,7 @@ class ExactHalf:
         weights = [(segment.start, segment.weight) for segment in timeline.segments]
         for kpi in due:
             test = self.tests[kpi.name]
-            steps = self._steps(kpi, joined, sides, new_units)
+            steps = self._steps(kpi, joined, sides, new_units, segments.get(kpi.name))
             if kpi.name not in self.followed:
                 self.followed.add(kpi.name)
                 if self.only_proofs and self._never_proven(test, steps, weights, as_of):
@@ -174,6 +173,11 @@ class ExactHalf:
         few = HashedPlaces(self.rollout, test.redraw.draws // PART)
         return never_removed(test, few, steps, weights, _moments(test.next_look, as_of))
 
+    def _worst(self, kpi: str) -> str | None:
+        """The name of the segment that proved a KPI's harm."""
+        test = self.tests[kpi]
+        return test.names[test.worst] if test.worst is not None else None
+
     def _begin_phases(self, timeline: Timeline, as_of: float) -> None:
         for segment in timeline.segments:
             if not segment.comparable or segment.start > as_of:
@@ -186,10 +190,17 @@ class ExactHalf:
                 known.timeline = fresh.timeline
 
     def _steps(
-        self, kpi: KpiParameters, joined: JoinedRows, sides: tuple[int, int], new_units: Callable[[str], KpiUnits]
+        self,
+        kpi: KpiParameters,
+        joined: JoinedRows,
+        sides: tuple[int, int],
+        new_units: Callable[[str], KpiUnits],
+        segments: Segments | None,
     ) -> Steps:
         """What became of the customers of all phases, as far as it may have changed since the last look."""
-        found = []
+        found, test = [], self.tests[kpi.name]
+        if segments is not None and not test.names:
+            test.names = segments.names
         for number, phase in self._phases.items():
             phase.entries.look(joined, self.entry, sides, phase.timeline)
             if kpi.name not in phase.units:
@@ -197,9 +208,11 @@ class ExactHalf:
             rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
             if isinstance(rows, OutcomeRows):
                 rows = with_timeout(rows, kpi.pending_timeout_seconds)
-            keys = phase.units[kpi.name].keys
+            keys, codes = phase.units[kpi.name].keys, phase.units[kpi.name].segments
             drawn = np.isfinite(phase.entries.of(keys)[0])  # the router has put nobody on a side who never came in
-            found.append(Steps.of(rows, keys.view(np.uint64), number, drawn))
+            none = np.zeros(len(keys), dtype=np.int64)
+            numbers = segments.numbers_among(test.names, codes) if segments is not None else none
+            found.append(Steps.of(rows, Customers(keys.view(np.uint64), numbers, drawn), number))
         return Steps.all_of(found)
 
     def fold(self, kpi: str, until: float, entries_until: float) -> None:
@@ -253,4 +266,5 @@ def _exact_parameters(kpi: KpiParameters, policy: Kpi, alpha: float, entry: str)
         harm=-1.0 if less_is_harm else 1.0,
         of_entries=isinstance(policy, Conversion) and policy.from_ == entry,
         by_information=kpi.kind is not Kind.SUCCESS,
+        segments=max(kpi.segments, 1),
     )

@@ -27,21 +27,20 @@ from exporter.evidence.judge import (
     RolloutRows,
 )
 from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.results import ExactEvidence
 from exporter.evidence.rows import Rows, segment_rows, some_rows
 from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.parameters import ROWS_PER_CUSTOMER, entry_event, judge_parameters
-from exporter.judge.shop.baseline import cap_before, lags_before, level_before, segments_before
+from exporter.judge.segments import Segments
+from exporter.judge.shop.baseline import cap_before, lags_before, level_before
 from exporter.judge.shop.dispersion import OverDispersion, mostly, nameless
 from exporter.judge.shop.rhythm import Rhythm
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Codes, EventRows, Ints
-
-_OTHER = "other"
-"""The segment of all values that were not frequent before the start."""
 
 
 @dataclass
@@ -70,8 +69,8 @@ class JudgedRollout:
     """By KPI, what share of customers succeeded or converted before the start."""
     _caps: dict[str, float] = field(default_factory=dict)
     _units: dict[str, KpiUnits] = field(default_factory=dict)
-    _segments: dict[str, list[int]] = field(default_factory=dict)
-    """By KPI, the values that are looked at, most frequent first."""
+    _segments: dict[str, Segments] = field(default_factory=dict)
+    """Of KPIs that are looked at by them."""
     _dispersion: dict[str, OverDispersion] = field(default_factory=dict)
 
     @classmethod
@@ -134,22 +133,20 @@ class JudgedRollout:
             self._disperse(joined, rows, as_of)
             self._level(as_of)
         # A look is decided and written down before anything that follows from it is said.
-        looked, proven_at = [], {}
+        looked: list[str] = []
+        exact: Mapping[str, ExactEvidence] = {}
         if self.exact is not None:
-            looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units)
-            proven_at = self.exact.proven_at
-        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, proven_at)
+            looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units, self._segments)
+            exact = self.exact.evidence
+        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, exact)
         for name in self._units.keys() & rows.keys():  # amounts have none before the first that tells the currency
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:
             self._entries.fold(self.judge.needs_since())
-        if self.exact is None:
-            return evidence
         for name in looked:
+            assert self.exact is not None
             self.exact.fold(name, self.judge.needs_since(name), self.judge.needs_since())
-        said = self.exact.evidence
-        kpis = {name: replace(kpi, exact=said.get(name)) for name, kpi in evidence.kpis.items()}
-        return replace(evidence, kpis=kpis)
+        return evidence
 
     def _units_of(self, name: str, kpi: Kpi, joined: JoinedRows, versions: Codes) -> KpiUnits | None:
         """A KPI's units; None while one of its events cannot be read."""
@@ -182,13 +179,12 @@ class JudgedRollout:
             self.judge.know_level(name, level * usual)
 
     def _segment_rows(self, name: str, rows: Rows, segments: Ints) -> dict[str, Rows]:
-        """The same rows by segment; what is none of those that were frequent before the start counts as `other`."""
-        codes = self._segments.get(name)
-        if codes is None:
+        """The same rows by segment."""
+        ours = self._segments.get(name)
+        if ours is None:
             return {}
-        other = ~np.isin(segments, codes)
-        chosen = [*(segments == code for code in codes), other]
-        return {segment_rows(name, number): some_rows(rows, ours) for number, ours in enumerate(chosen)}
+        numbers = ours.numbers(segments)
+        return {segment_rows(name, one): some_rows(rows, numbers == one) for one in range(len(ours.names))}
 
     def _begin(self, name: str, kpi: Kpi, joined: JoinedRows, versions: Codes) -> None:
         """Fix what was known of the shop before the start."""
@@ -205,9 +201,8 @@ class JudgedRollout:
             width = self.parameters.bucket_seconds
             self.judge.know_lags(name, lags_before(kpi, joined, window, up_to=slower.up_to, bucket_seconds=width))
         if not isinstance(kpi, Mean) and kpi.by is not None:
-            codes = [code for code in segments_before(kpi, joined, window) if versions.texts[code] != _OTHER]
-            self._segments[name] = codes
-            self.judge.know_segments(name, [*(versions.texts[code] for code in codes), _OTHER])
+            self._segments[name] = Segments.before(kpi, joined, versions, window)
+            self.judge.know_segments(name, self._segments[name].names)
         if not isinstance(kpi, Mean):
             level = level_before(kpi, joined, window, self.policy.evidence.pending_timeout)
             if level is not None:

@@ -74,7 +74,8 @@ class Draft:
     def add(self, event: str, customers: Ints, times: Floats, **columns: Column) -> Ints:
         """Rows of *event*; gives their positions.
 
-        *columns* may be parent, value, outcome, settled, version, and for a second parent the name of its event.
+        *columns* may be parent, value, outcome, settled, version, segment, and for a second parent the name of its
+        event.
         """
         first = self._count.get(event, 0)
         self._count[event] = first + len(times)
@@ -90,10 +91,12 @@ class Draft:
         worth = values if values is not None else self.rng.lognormal(4.0, 0.8, len(times))
         return self.add("orders", customers, times, parent=visits, value=worth)
 
-    def payments(self, customers: Ints, orders: Ints, times: Floats, failed: Bools, settled: Floats) -> Ints:
+    def payments(
+        self, customers: Ints, orders: Ints, times: Floats, failed: Bools, settled: Floats, **columns: Column
+    ) -> Ints:
         """Attempts to pay, of which the outcome is known at *settled*; infinity while it is not."""
         outcome = np.where(np.isinf(settled), 0, np.where(failed, FAILED_CODE, SUCCEEDED_CODE))
-        return self.add("payments", customers, times, parent=orders, outcome=outcome, settled=settled)
+        return self.add("payments", customers, times, parent=orders, outcome=outcome, settled=settled, **columns)
 
     def joined(self) -> JoinedRows:
         """All rows, as the exporter holds them."""
@@ -124,7 +127,8 @@ class Draft:
         table = EventRows(
             bucket=ints, ids=np.arange(1, count + 1), time=time, entered=entered,
             version=np.where(version >= 0, version, drawn), currency=ints, outcome=outcome,
-            value=column("value", np.nan), variant=ints, segment=ints, parents=named,
+            value=column("value", np.nan), variant=ints, segment=column("segment", 0).astype(np.int64),
+            parents=named,
             unit=customer + 1 if event == "visits" else np.full(count, NO_ID, dtype=np.int64),
         )  # fmt: skip
         return table.where(entered <= END)

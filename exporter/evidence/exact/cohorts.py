@@ -1,5 +1,7 @@
 """Cohorts: pairs that came one after the other in one phase, and under each draw how many of them met the canary.
 
+Where a KPI has segments, each has cohorts of its own: a payment provider's customers are compared with each other.
+
 A customer is compared with those who came in the same minutes. What the canary's customers were expected to do is what
 their cohort did on average, so a shop that sells more in the evening, or whose provider fails for ten minutes, expects
 more or less of both sides at once. Cohorts are closed by time and number, never by sides or outcomes.
@@ -20,6 +22,13 @@ _PAIRS = 50
 MOST = 48
 """So many are kept apart, 3 MB with 8,192 draws; beyond, neighbours are added up, as days differ from each other more
 than minutes of one morning do."""
+_MOST_OF_A_SEGMENT = 16
+"""A megabyte each: a segment has fewer customers, and all segments together see more of the time than one of them."""
+
+
+def most(segments: int) -> int:
+    """How many cohorts are kept apart where there are so many segments."""
+    return max(MOST, _MOST_OF_A_SEGMENT * segments)
 
 
 @dataclass(slots=True, eq=False)
@@ -27,23 +36,30 @@ class Cohorts:
     """All cohorts of a rollout; arrays by cohort, in the order in which they began.
 
     Attributes:
+        draws: under how many it is known who met the canary.
+        most: so many are kept apart.
         phase: which phase's pairs are in it.
+        segment: which segment's.
         start: entry of its first pair, seconds since the epoch.
         pairs: how many pairs it holds.
         amount: the sum of what they counted as.
+        square: the sum of the squares of it.
     """
 
     draws: int
+    most: int = MOST
     phase: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    segment: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     start: Floats = field(default_factory=lambda: np.zeros(0))
     pairs: Floats = field(default_factory=lambda: np.zeros(0))
     amount: Floats = field(default_factory=lambda: np.zeros(0))
+    square: Floats = field(default_factory=lambda: np.zeros(0))
     _canary: Floats = field(init=False)
     """Its first rows are in use: a copy of them all for each new cohort would cost more than everything else."""
 
     def __post_init__(self) -> None:
         """Begin with none, or with nobody in them."""
-        self._canary = np.zeros((max(MOST, len(self.phase)) + 1, self.draws))
+        self._canary = np.zeros((max(self.most, len(self.phase)) + 1, self.draws))
 
     def __len__(self) -> int:
         return len(self.phase)
@@ -53,14 +69,14 @@ class Cohorts:
         """By cohort and draw, how many of its pairs were on the canary."""
         return self._canary[: len(self)]
 
-    def place(self, phase: int, entered: Floats) -> Ints:
-        """The cohort of each new pair of *phase*, in order of entry; opens new ones as they are needed.
+    def place(self, phase: int, segment: int, entered: Floats) -> Ints:
+        """The cohort of each new pair of *phase* and *segment*, in order of entry; opens new ones as they are needed.
 
         A pair that became known late belongs to the cohort of its time, or to the first of its phase.
         """
-        ours = np.flatnonzero(self.phase == phase)
+        ours = np.flatnonzero((self.phase == phase) & (self.segment == segment))
         if not len(ours):
-            ours = np.asarray([self._open(phase, float(entered[0]))])
+            ours = np.asarray([self._open(phase, segment, float(entered[0]))])
         starts = self.start[ours]
         at = np.maximum(np.searchsorted(starts, entered, side="right") - 1, 0)
         found = ours[at]
@@ -72,7 +88,7 @@ class Cohorts:
             closing = max(old, first + max(0, int(_PAIRS - held)))
             if closing >= len(entered):
                 break
-            cohort = self._open(phase, float(entered[closing]))
+            cohort = self._open(phase, segment, float(entered[closing]))
             ours = np.append(ours, cohort)
             found[closing:] = cohort
             first, held = closing, 0.0
@@ -80,19 +96,19 @@ class Cohorts:
         return found
 
     def merge(self) -> Ints:
-        """Add neighbours of one phase up until no more than `MOST` are left; gives each old cohort's new number."""
+        """Add neighbours of one phase up until no more than `most` are left; gives each old cohort's new number."""
         number = np.arange(len(self))
-        while len(self) > MOST:
+        while len(self) > self.most:
             neighbours = self._neighbours()
             if not len(neighbours):
                 break
             size = self.pairs[neighbours[:, 0]] + self.pairs[neighbours[:, 1]]
             kept, gone = neighbours[int(np.argmin(size))]
-            for column in (self.pairs, self.amount, self._canary):
+            for column in (self.pairs, self.amount, self.square, self._canary):
                 column[kept] += column[gone]
             self._canary[gone : len(self) - 1] = self._canary[gone + 1 : len(self)]
             self._canary[len(self) - 1] = 0.0
-            for name in ("phase", "start", "pairs", "amount"):
+            for name in ("phase", "segment", "start", "pairs", "amount", "square"):
                 setattr(self, name, np.delete(getattr(self, name), gone))
             number = np.where(number == gone, kept, number)
             number -= number > gone
@@ -102,22 +118,33 @@ class Cohorts:
         """Cohorts that follow each other in one phase, without the phase's open one, as long as there are others."""
         pairs = [
             (int(before), int(after))
-            for phase in np.unique(self.phase)
-            for ours in [np.flatnonzero(self.phase == phase)]
+            for phase, segment in sorted(set(zip(self.phase.tolist(), self.segment.tolist(), strict=True)))
+            for ours in [np.flatnonzero((self.phase == phase) & (self.segment == segment))]
             for before, after in pairwise(ours[:-1])
         ]
         return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
 
-    def _open(self, phase: int, start: float) -> int:
-        self.phase = np.append(self.phase, phase)
+    def _open(self, phase: int, segment: int, start: float) -> int:
+        self.phase, self.segment = np.append(self.phase, phase), np.append(self.segment, segment)
         self.start = np.append(self.start, start)
-        self.pairs, self.amount = np.append(self.pairs, 0.0), np.append(self.amount, 0.0)
+        for name in ("pairs", "amount", "square"):
+            setattr(self, name, np.append(getattr(self, name), 0.0))
         if len(self) > len(self._canary):
             self._canary = np.concatenate([self._canary, np.zeros_like(self._canary)])
         return len(self) - 1
 
-    def expected(self) -> Floats:
-        """Under each draw, the amount that its canary's pairs would have if all pairs of a cohort were alike."""
-        mean: Floats = self.amount / np.maximum(self.pairs, 1.0)
-        expected: Floats = mean @ self.canary
+    def expected(self, segments: int) -> Floats:
+        """By segment and draw, the amount that the canary's pairs would have if all pairs of a cohort were alike."""
+        mean = self.amount / np.maximum(self.pairs, 1.0)
+        expected: Floats = np.where(self.segment == np.arange(segments)[:, None], mean, 0.0) @ self.canary
         return expected
+
+    def variances(self, segments: int, share: Floats) -> Floats:
+        """By segment, the variance over the draws of what the canary's pairs amount to; *share* is by phase.
+
+        It is that of pairs that are drawn one by one, and knows no sides.
+        """
+        within = np.maximum(self.square - self.amount**2 / np.maximum(self.pairs, 1.0), 0.0)
+        weight = share[self.phase]
+        variances: Floats = np.bincount(self.segment, weight * (1.0 - weight) * within, segments).astype(np.float64)
+        return variances

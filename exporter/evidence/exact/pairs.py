@@ -27,6 +27,7 @@ class Pairs:
         entered: when, seconds since the epoch.
         canary: on which side it really was.
         amount: what it counts as by now.
+        segment: number of the segment in which it entered; 0 for all where a KPI has none.
     """
 
     unit: Words
@@ -34,6 +35,7 @@ class Pairs:
     entered: Floats
     canary: Bools
     amount: Floats
+    segment: Ints
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -41,8 +43,8 @@ class Pairs:
     def where(self, chosen: Bools | Ints) -> Pairs:
         """Some of the pairs."""
         return Pairs(
-            self.unit[chosen], self.phase[chosen],
-            self.entered[chosen], self.canary[chosen], self.amount[chosen],
+            self.unit[chosen], self.phase[chosen], self.entered[chosen],
+            self.canary[chosen], self.amount[chosen], self.segment[chosen],
         )  # fmt: skip
 
     def in_order(self) -> Pairs:

@@ -65,7 +65,7 @@ class _Known:
         cohorts, cohort = Cohorts(0), np.empty(len(order), dtype=np.int64)
         for phase in np.unique(pairs.phase):
             ours = pairs.phase == phase
-            cohort[ours] = cohorts.place(int(phase), pairs.entered[ours])
+            cohort[ours] = cohorts.place(int(phase), 0, pairs.entered[ours])
         pair = place[pair]
         successive = np.argsort(pair, kind="stable")
         amount = every.amount[successive]
@@ -90,11 +90,15 @@ def never_removed(
 ) -> bool:
     """Whether a test that looks at *moments* certainly never proves harm; False where that cannot be told.
 
+    That of a KPI with segments is looked at in full: what is extreme in one of them shows in no sum.
+
     Args:
         test: in its beginning.
         few: the first of the test's own draws.
         weights: the history of `(time, the canary's weight from then on)`.
     """
+    if test.parameters.segments > 1:
+        return False
     known = _Known.of(steps, moments)
     if known.cohorts > MOST:  # neighbours are added up then, and which depends on the looks
         return False

@@ -18,6 +18,21 @@ from exporter.evidence.rows import ConversionRows, MeanRows, OutcomeRows, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Customers:
+    """Whose rows they are; arrays by row.
+
+    Attributes:
+        unit: the customer, as a number.
+        segment: in which the customer entered.
+        drawn: the router has put the customer on a side.
+    """
+
+    unit: Words
+    segment: Ints
+    drawn: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Steps:
     """Pairs as they stood from a moment on, in order of time; a pair has one step or several.
 
@@ -30,45 +45,44 @@ class Steps:
     time: Floats
 
     @classmethod
-    def of(cls, rows: Rows, customers: Words, phase: int, drawn: Bools) -> Steps:
-        """The steps of the customers of one phase; *customers* are those of the rows, of whom some are *drawn*."""
+    def of(cls, rows: Rows, customers: Customers, phase: int) -> Steps:
+        """The steps of the customers of one phase, who are those of the rows."""
         if isinstance(rows, MeanRows):
-            return cls._made(rows, customers, phase, drawn, [(rows.observed, rows.value)])
-        none, one = np.zeros(len(customers)), np.ones(len(customers))
+            return cls._made(rows, customers, phase, [(rows.observed, rows.value)])
+        none, one = np.zeros(len(customers.unit)), np.ones(len(customers.unit))
         if isinstance(rows, OutcomeRows):
-            return cls._made(rows, customers, phase, drawn, [(rows.entered, none), (_where(rows), one)])
-        return cls._made(rows, customers, phase, drawn, [(rows.entered, none), (rows.converted, one)])
+            return cls._made(rows, customers, phase, [(rows.entered, none), (_where(rows), one)])
+        return cls._made(rows, customers, phase, [(rows.entered, none), (rows.converted, one)])
 
     @classmethod
     def _made(
         cls,
         rows: ConversionRows | OutcomeRows | MeanRows,
-        customers: Words,
+        customers: Customers,
         phase: int,
-        drawn: Bools,
         steps: list[tuple[Floats, Floats]],
     ) -> Steps:
-        numbers = np.tile(np.arange(len(customers)), len(steps))
+        numbers = np.tile(np.arange(len(customers.unit)), len(steps))
         time = np.concatenate([moment for moment, _ in steps])
         amount = np.concatenate([value for _, value in steps])
-        known = np.isfinite(time) & np.tile(drawn, len(steps))
+        known = np.isfinite(time) & np.tile(customers.drawn, len(steps))
         numbers, time, amount = numbers[known], np.maximum(time[known], rows.entered[numbers[known]]), amount[known]
         order = np.lexsort((np.arange(len(time)), time))
         numbers, time, amount = numbers[order], time[order], amount[order]
-        phases = np.full(len(numbers), phase)
-        who = customers[numbers]
-        return cls(Pairs(who, phases, rows.entered[numbers], rows.canary[numbers], amount), time)
+        who, phases, segment = customers.unit[numbers], np.full(len(numbers), phase), customers.segment[numbers]
+        return cls(Pairs(who, phases, rows.entered[numbers], rows.canary[numbers], amount, segment), time)
 
     @classmethod
     def all_of(cls, every: Sequence[Steps]) -> Steps:
         """The steps of several phases, in order of time; none before there is a phase that compares (0 %, or 100 %)."""
         if not every:
             none = np.zeros(0)
-            nobody = none.astype(np.uint64), none.astype(np.int64), none, none.astype(np.bool_), none
+            whole = none.astype(np.int64)
+            nobody = none.astype(np.uint64), whole, none, none.astype(np.bool_), none, whole
             return cls(Pairs(*nobody), none)
         time = np.concatenate([one.time for one in every])
         order = np.argsort(time, kind="stable")
-        names = ("unit", "phase", "entered", "canary", "amount")
+        names = ("unit", "phase", "entered", "canary", "amount", "segment")
         columns = [np.concatenate([getattr(one.pairs, name) for one in every])[order] for name in names]
         return cls(Pairs(*columns), time[order])
 

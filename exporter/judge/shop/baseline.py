@@ -44,18 +44,6 @@ def lags_before(
     return LagShape.of(units["entered"], converted, start, up_to, bucket_seconds)
 
 
-def segments_before(kpi: Conversion | Success, joined: JoinedRows, window: tuple[float, float]) -> list[int]:
-    """The most frequent values of the KPI's column within the window before the start, by code, most frequent first."""
-    low, start = window
-    event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
-    if event not in joined.rows:
-        return []
-    table = joined.rows[event]
-    counts = np.bincount(table.segment[(table.entered >= low) & (table.entered < start)])
-    most = np.argsort(-counts, kind="stable")[: kpi.segments]
-    return [int(code) for code in most if counts[code] > 0]
-
-
 def level_before(
     kpi: Conversion | Success, joined: JoinedRows, window: tuple[float, float], pending_timeout_seconds: float
 ) -> float | None:

@@ -64,6 +64,13 @@ def test_who_proved_harm_is_told_apart() -> None:
     assert replace(kpi(ended(HELD, 2.5)), exact=exact).proofs == ()
 
 
+def test_a_doubted_proof_is_not_named_beside_a_sound_one() -> None:
+    """While what the exact half rests on is not so, the quick half's proof stands alone."""
+    exact = ExactEvidence(proven_at=15.0, spent_ratio=0.1, replayed=False, doubted=True)
+
+    assert replace(kpi(ended(FAILED, 2.5)), exact=exact).proofs == ("quick",)
+
+
 def test_a_kpi_without_a_comparison_speaks_by_its_floor() -> None:
     """The numbers of a KPI are the comparison's where it has one."""
     comparison, floor = ended(HELD, 1.0), ended(HELD, 3.0)

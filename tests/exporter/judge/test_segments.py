@@ -1,6 +1,7 @@
 """One KPI looked at by the values of a column: harm to a part of the customers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from canary.policy.kpis import Success
 from canary.policy.model import Policy
 from exporter.evidence.judge import KpiEvidence
 from exporter.evidence.verdict import Verdict
+from exporter.judge.exactfile import ExactFiles
 from exporter.judge.parameters import judge_parameters
 from exporter.judge.rollout import JudgedRollout
 from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
@@ -108,12 +110,52 @@ def test_a_healthy_canary_is_accused_in_no_segment() -> None:
         assert often.segments[name].log10_evidence == pytest.approx(segment.log10_evidence, abs=1e-9)
 
 
-def test_segments_share_half_of_the_alpha() -> None:
-    """The whole and its segments together have what the KPI has without them."""
+def test_segments_share_half_of_the_quick_halfs_alpha() -> None:
+    """The whole, its segments and the exact half, which looks at all of them at once, have what the KPI has."""
     parameters = replace(judge_parameters(by_provider(segments=4), START), exact=True)
     kpi = parameters.kpis[0]
 
-    whole = parameters.alpha_of(kpi) + parameters.exact_alpha_of(kpi)
+    quick = parameters.alpha_of(kpi) + kpi.segments * parameters.segment_alpha_of(kpi)
 
     assert kpi.segments == 5
-    assert whole + kpi.segments * parameters.segment_alpha_of(kpi) == pytest.approx(parameters.share_of(kpi))
+    assert parameters.segment_alpha_of(kpi) == pytest.approx(parameters.alpha_of(kpi) / 5)
+    assert quick + parameters.exact_alpha_of(kpi) == pytest.approx(parameters.share_of(kpi))
+
+
+def test_the_exact_half_finds_and_names_a_broken_provider(tmp_path: Path) -> None:
+    """The name that it gave survives a restart, also one after which other values are the frequent ones."""
+    rows, policy = payments_of(1, breaks="wallet"), by_provider()
+    files = ExactFiles(tmp_path / "evidence", "shop")
+    lived = JudgedRollout.of(policy, rollout(), files=files)
+    evidence = lived.look(known_at(rows, END), VERSIONS, rollout(), END, {}).kpis["payment_success_rate"]
+    paid = rows["payments"]
+    later = np.where(paid.entered < START, PROVIDERS[2], paid.segment)
+    changed = rows | {"payments": replace(paid, segment=later)}
+
+    again = JudgedRollout.of(policy, rollout(), files=files)
+    resumed = again.look(known_at(changed, END), VERSIONS, rollout(), END, {}).kpis["payment_success_rate"]
+
+    for found in (evidence.exact, resumed.exact):
+        assert found is not None
+        assert found.segment == "wallet"
+    assert evidence.segments["wallet"].verdict is Verdict.FAIL
+    assert list(resumed.segments) == ["invoice", "other"]
+
+
+def test_a_segments_proof_by_the_exact_half_is_enough() -> None:
+    """The quick half alone says nothing yet; told by the exact one, the segment that it names fails, and no other."""
+    rows, policy = payments_of(1, breaks="wallet"), by_provider()
+    judge = JudgedRollout.of(replace(policy, evidence=replace(policy.evidence, alpha=1e-15)), rollout())
+    assert judge.exact is not None
+    test = judge.exact.tests["payment_success_rate"]
+
+    def fails(now: float) -> list[str]:
+        evidence = judge.look(known_at(rows, now), VERSIONS, rollout(until=now), now, {})
+        segments = evidence.kpis["payment_success_rate"].segments
+        return [name for name, one in segments.items() if one.verdict is Verdict.FAIL]
+
+    before = fails(START + 500.0)
+    test.proven_at, test.worst = START + 500.0, test.names.index("wallet")
+
+    assert before == []
+    assert fails(START + 505.0) == ["wallet"]

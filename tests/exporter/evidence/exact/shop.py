@@ -41,11 +41,17 @@ class Payments:
             pairs.entered,
             pairs.canary,
             (self.known[come] <= now).astype(float),
+            pairs.segment,
         )
 
 
-def payments(seed: int, customers: int = 250, harm: float = 0.0) -> Payments:
-    """Customers who come back in each phase; a tenth always fails, companies come most, an outage hits both sides."""
+def payments(
+    seed: int, customers: int = 250, harm: float = 0.0, segments: int = 1, segment: int | None = None
+) -> Payments:
+    """Customers who come back in each phase; a tenth always fails, companies come most, an outage hits both sides.
+
+    One in eight is in the last of one or two *segments*; *harm* is to those of one *segment*, or to all.
+    """
     rng = np.random.default_rng(seed)
     luck = rng.random(customers)
     chronic = rng.random(customers) < 0.1
@@ -59,17 +65,27 @@ def payments(seed: int, customers: int = 250, harm: float = 0.0) -> Payments:
     who, phases, times = np.concatenate(unit), np.concatenate(phase), np.concatenate(entered)
     canary: Bools = luck[who] < np.asarray([weight for _, weight in PHASES])[phases]
     outage = (times > START + 600.0) & (times < START + 900.0)
-    odds = np.where(outage, 0.5, 0.03) + np.where(canary, harm, 0.0)
+    ours = np.where(who % 8 == 0, segments - 1, 0)
+    harmed = canary if segment is None else canary & (ours == segment)
+    odds = np.where(outage, 0.5, 0.03) + np.where(harmed, harm, 0.0)
     failed = chronic[who] | (rng.random(len(who)) < odds)
     known = np.where(failed, times + rng.exponential(60.0, len(who)), np.inf)
     keys = splitmix64(np.arange(customers, dtype=np.uint64) + np.uint64(seed * 1_000_003))
-    return Payments(Pairs(keys[who], phases, times, canary, failed.astype(np.float64)), known)
+    return Payments(Pairs(keys[who], phases, times, canary, failed.astype(np.float64), ours), known)
 
 
 def fresh(rollout: str, alpha: float = 0.05) -> Randomisation:
     """A fresh test of payments at *alpha*."""
-    redraw = HashedPlaces(rollout, draws_for(alpha))
-    return Randomisation(ExactParameters(alpha, harm=1.0, by_information=False), PLAN, redraw, START + LOOK_SECONDS)
+    return _fresh(rollout, ExactParameters(alpha, harm=1.0, by_information=False))
+
+
+def fresh_by_segment(rollout: str, alpha: float = 0.05) -> Randomisation:
+    """The same, by segment too."""
+    return _fresh(rollout, ExactParameters(alpha, harm=1.0, by_information=False, segments=2))
+
+
+def _fresh(rollout: str, parameters: ExactParameters) -> Randomisation:
+    return Randomisation(parameters, PLAN, HashedPlaces(rollout, draws_for(parameters.alpha)), START + LOOK_SECONDS)
 
 
 def follow(test: Randomisation, shop: Payments, step: float = LOOK_SECONDS, until: float = END) -> Randomisation:

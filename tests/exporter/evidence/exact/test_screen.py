@@ -8,7 +8,7 @@ import pytest
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, Randomisation
 from exporter.evidence.exact.redraw import HashedPlaces
 from exporter.evidence.exact.screen import PART, never_removed
-from exporter.evidence.exact.steps import Steps
+from exporter.evidence.exact.steps import Customers, Steps
 from exporter.evidence.rows import OutcomeRows
 from tests.exporter.evidence.exact.shop import END, START, WEIGHTS, Payments, fresh, payments
 
@@ -24,7 +24,8 @@ def steps_of(shop: Payments) -> Steps:
         rows = OutcomeRows(
             ours.entered, ours.entered, ours.canary, np.where(np.isfinite(known), known, np.nan), np.isfinite(known)
         )
-        found.append(Steps.of(rows, ours.unit, phase, np.ones(len(ours), dtype=np.bool_)))
+        customers = Customers(ours.unit, 0 * ours.phase, np.ones(len(ours), dtype=np.bool_))
+        found.append(Steps.of(rows, customers, phase))
     return Steps.all_of(found)
 
 
