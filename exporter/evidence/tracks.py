@@ -32,6 +32,11 @@ _FEW_OUTCOMES = 20_000
 of a shop that does not write down when they became final, then count as what they became."""
 
 
+_FOLD_SECONDS = 10.0
+"""So often what cannot change any more is folded in. Each fold of some units costs a copy of all, which at each look
+would be most of what a look costs; the units of ten seconds more, looked at again, are a tenth of the horizon's."""
+
+
 class Part(StrEnum):
     """Which of a KPI's tests."""
 
@@ -149,7 +154,7 @@ class Tracks:
         if rows is None:
             return track.path, track.test.units
         last = timeline.complete(until)
-        horizon = min(last, timeline.complete(as_of - self._changing_seconds(rows)))
+        horizon = _horizon(timeline, as_of - self._changing_seconds(rows), last)
         steps = self._dispersion.get(key[0], ())
         folded = track.advance(rows, timeline, horizon, steps)
         self._tracks[key] = folded
@@ -161,7 +166,8 @@ class Tracks:
         track = self._tracks[key]
         if rows is not None:
             steps = self._dispersion.get(key[0], ())
-            track = track.advance(rows, timeline, timeline.complete(as_of - self.parameters.lateness_seconds), steps)
+            horizon = _horizon(timeline, as_of - self.parameters.lateness_seconds, timeline.complete(as_of))
+            track = track.advance(rows, timeline, horizon, steps)
             self._tracks[key] = track
         return track.path
 
@@ -170,6 +176,12 @@ class Tracks:
         lateness = self.parameters.lateness_seconds
         few = isinstance(rows, OutcomeRows) and len(rows.entered) <= _FEW_OUTCOMES
         return max(lateness, self.parameters.changing_seconds) if few else lateness
+
+
+def _horizon(timeline: Timeline, unchanging_until: float, last: int) -> int:
+    """Up to which bucket to fold in: by whole steps, and up to the *last* as soon as nothing of it can change."""
+    horizon, step = timeline.complete(unchanging_until), max(1, round(_FOLD_SECONDS / timeline.bucket_seconds))
+    return last if horizon >= last else horizon - horizon % step
 
 
 def _comparison(

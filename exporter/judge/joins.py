@@ -53,6 +53,15 @@ class Origin:
         return Origin(self.assigned[rows], self.version[rows], self.unit[rows], self.named[rows], self.alone[rows])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Newest:
+    """An event's rows from a moment on, in their order, and where they come from."""
+
+    since: float
+    rows: Ints
+    origin: Origin
+
+
 @dataclass(slots=True, eq=False)
 class JoinedRows:
     """One moment's rows of all events, with the joins that were needed so far.
@@ -68,6 +77,7 @@ class JoinedRows:
     known: set[tuple[str, str]] = field(default_factory=set)
     _finders: dict[str, Finder] = field(default_factory=dict)
     _origins: dict[str, Origin] = field(default_factory=dict)
+    _newest: dict[str, Newest] = field(default_factory=dict)
     _conversions: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
     def origin(self, event: str) -> Origin:
@@ -79,6 +89,17 @@ class JoinedRows:
     def origin_of(self, event: str, rows: Ints) -> Origin:
         """The visits that some of an event's rows descend from: of an hour's rows a look needs the newest minutes."""
         return self._above(event, rows, frozenset())
+
+    def newest(self, event: str, since: float) -> Newest:
+        """An event's rows that entered from *since* on; several KPIs, and both halves, ask for nearly the same ones."""
+        known = self._newest.get(event)
+        if known is None or known.since > since:
+            rows = np.flatnonzero(self.rows[event].entered >= since)
+            known = self._newest[event] = Newest(since, rows, self.origin_of(event, rows))
+        if known.since == since:
+            return known
+        chosen = np.flatnonzero(self.rows[event].entered[known.rows] >= since)
+        return Newest(since, known.rows[chosen], known.origin.where(chosen))
 
     def converted(self, units: str, by: str) -> Floats:
         """When each row of *units* first got a row of *by*; nan where it has none."""

@@ -61,9 +61,7 @@ class ConversionUnits:
         """The rows since the last fold."""
         found = look.candidates(self._kpi.from_, self.folded_until)
         recent = _new_units(found, self._folded, look.joined.rows[self._kpi.from_])
-        table = look.joined.rows[self._kpi.to]
-        rows = np.flatnonzero(table.time >= max(self.folded_until, look.started_at))
-        keys, times = look.keys_after(self._kpi.to, rows)
+        keys, times = look.arrivals(self._kpi.to, self.folded_until)
         recent = recent.with_(converted=first_after(recent, np.full(len(recent), np.nan), keys, times))
         folded = self._folded.with_(converted=first_after(self._folded, self._folded["converted"], keys, times))
         self._seen = folded, recent
@@ -206,11 +204,11 @@ def first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> F
     """Each unit's first of *times* that is not before its entry, or what is known of it already; nan without any."""
     at = units.find(keys)
     counts = at >= 0
-    counts[counts] = times[counts] >= units["entered"][at[counts]]
-    first = np.full(len(units), np.inf)
-    np.minimum.at(first, at[counts], times[counts])
-    found: Floats = np.where(np.isnan(known), np.where(np.isinf(first), np.nan, first), known)
-    return found
+    counts[counts] = (times[counts] >= units["entered"][at[counts]]) & np.isnan(known[at[counts]])
+    at, times, first = at[counts], times[counts], np.array(known)
+    latest_first = np.argsort(-times, kind="stable")
+    first[at[latest_first]] = times[latest_first]  # of several for one unit the last that is written stays: the first
+    return first
 
 
 def _outcome(look: Look, event: str, units: UnitTable) -> tuple[Floats, NDArray[np.bool_]]:

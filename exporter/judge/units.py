@@ -125,10 +125,10 @@ class Entries:
         """See the rows of *entry*, the event with which customers come in."""
         table = joined.rows[entry]
         since = max(timeline.origin, self.folded_until)
-        wanted = (table.entered >= since) & ((table.version == sides[0]) | (table.version == sides[1]))
-        rows = np.flatnonzero(wanted)
-        unit = joined.origin_of(entry, rows).unit
-        rows, unit = rows[unit != NO_ID], unit[unit != NO_ID]
+        newest = joined.newest(entry, since)
+        version, unit = table.version[newest.rows], newest.origin.unit
+        wanted = ((version == sides[0]) | (version == sides[1])) & (unit != NO_ID)
+        rows, unit = newest.rows[wanted], unit[wanted]
         comparable = np.asarray([segment.comparable for segment in timeline.segments], dtype=np.bool_)
         compared = comparable[timeline.segment_of(table.entered[rows])]
         rows, unit = rows[compared], unit[compared]
@@ -177,6 +177,7 @@ class Look:
     sides: tuple[int, int]
     timeline: Timeline
     _candidates: dict[tuple[str, float, bool], Candidates] = field(default_factory=dict)
+    _arrivals: dict[tuple[str, float], tuple[Ints, Floats]] = field(default_factory=dict)
 
     def candidates(self, event: str, since: float, *, each: bool = False) -> Candidates:
         """The event's rows from *since* on that came after their customer's entry.
@@ -194,6 +195,13 @@ class Look:
         """When the rollout began, seconds since the epoch."""
         return self.timeline.origin
 
+    def arrivals(self, event: str, since: float) -> tuple[Ints, Floats]:
+        """`keys_after` of the event's rows that became facts from *since* on: several KPIs end in one event."""
+        key = (event, max(since, self.started_at))
+        if key not in self._arrivals:
+            self._arrivals[key] = self.keys_after(event, np.flatnonzero(self.joined.rows[event].time >= key[1]))
+        return self._arrivals[key]
+
     def keys_after(self, event: str, rows: Ints) -> tuple[Ints, Floats]:
         """The keys under which the customers of some of an event's rows may have entered, and the rows' times."""
         unit, time = self.joined.origin_of(event, rows).unit, self.joined.rows[event].time[rows]
@@ -204,8 +212,8 @@ class Look:
 
     def _of(self, event: str, since: float, *, each: bool) -> Candidates:
         table = self.joined.rows[event]
-        rows = np.flatnonzero(table.entered >= max(since, self.started_at))
-        origin = self.joined.origin_of(event, rows)
+        newest = self.joined.newest(event, max(since, self.started_at))
+        rows, origin = newest.rows, newest.origin
         assigned, canary = self._assigned(event, rows, origin)
         counts = (assigned <= table.entered[rows]) & (origin.unit != NO_ID)
         rows, assigned, canary = rows[counts], assigned[counts], canary[counts]

@@ -14,7 +14,7 @@ from exporter.evidence.exact.redraw import Words, splitmix64
 from exporter.evidence.grid import Bools, Floats, Ints
 
 _LOOSE = 4096
-"""So many new pairs are kept apart before they are sorted in with all others, which costs a copy of them."""
+"""So many new pairs are kept apart before they are put in among all others, which costs a copy of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,16 +81,15 @@ class Counted:
 
     def find(self, keys: Words) -> Ints:
         """Position of each key, -1 where it has not been counted."""
-        if len(self.key) - len(self._sorted) > _LOOSE or not len(self._sorted):
-            self._order = np.argsort(self.key, kind="stable")
-            self._sorted = self.key[self._order]
-        found = _find(self._sorted, self._order, keys)
         loose = self.key[len(self._sorted) :]
-        if len(loose):
-            order = np.argsort(loose, kind="stable")
-            recent = _find(loose[order], order + len(self._sorted), keys)
-            found = np.where(found < 0, recent, found)
-        return found
+        order = np.argsort(loose, kind="stable")
+        ordered, positions = loose[order], order + len(self._sorted)
+        if len(loose) > _LOOSE:
+            at = np.searchsorted(self._sorted, ordered)
+            self._sorted, self._order = np.insert(self._sorted, at, ordered), np.insert(self._order, at, positions)
+            return _find(self._sorted, self._order, keys)
+        found, recent = _find(self._sorted, self._order, keys), _find(ordered, positions, keys)
+        return np.where(found < 0, recent, found)
 
     def add(self, key: Words, pairs: Pairs, cohort: Ints) -> None:
         """Remember new pairs."""

@@ -195,9 +195,9 @@ def nameless(kpi: Kpi, joined: JoinedRows, since: float, until: float = np.inf) 
     event = _event(kpi)
     if event not in joined.rows:
         return np.zeros(0, dtype=np.bool_)
-    table = joined.rows[event]
-    origin = joined.origin_of(event, np.flatnonzero((table.entered >= since) & (table.entered < until)))
-    found: Bools = ~origin.named[origin.unit != NO_ID]
+    newest = joined.newest(event, since)
+    counts = (newest.origin.unit != NO_ID) & (joined.rows[event].entered[newest.rows] < until)
+    found: Bools = ~newest.origin.named[counts]
     return found
 
 
