@@ -33,6 +33,10 @@ from exporter.ledger.rows import Codes, EventRows
 
 _EXPERIMENTS_SECONDS = 10
 """How often experiments are looked at: they last for days, and joining days of rows is what costs most."""
+_FEW_ROWS = 100_000
+_ROLES_SECONDS = 10
+"""How often the values that people read next to the evidence are counted where there are more rows: they join all of
+the rollout's, which costs as much as judging the newest."""
 _SHARE = 0.25
 """Joining and judging may take this share of the time; in a large shop they run less often than the counting."""
 
@@ -80,6 +84,7 @@ class ScheduledJudge:
     _known_joins: set[tuple[str, str]] = field(default_factory=set)
     _judged: JudgedRollout | None = None
     _experiments_at: float = float("-inf")
+    _roles_at: float = float("-inf")
     _not_before: float = float("-inf")
 
     @property
@@ -203,9 +208,13 @@ class ScheduledJudge:
             self._judged = JudgedRollout.of(
                 policy, rollout, files=self.files, trusted=self.trusted, rhythm=Rhythm.of(policy.kpis, self.feeds)
             )
+            self.roles = {}
         self._judged.judge.know_sides(self.sides_apart_ratio)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
-        self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
+        many = sum(len(held) for held in joined.rows.values()) > _FEW_ROWS
+        if not self.roles or not many or now - self._roles_at >= _ROLES_SECONDS:
+            self._roles_at = now
+            self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 
     def _read(self) -> frozenset[str]:
         """The events whose tables are there."""

@@ -128,31 +128,34 @@ def role_values(
 ) -> dict[str, dict[str, float]]:
     """Each role's plain value since the rollout began, for people to read next to the evidence."""
     since = rollout.started_at.timestamp()
+    roles = {versions.code(rollout.stable): "stable", versions.code(rollout.canary): "canary"}
     found: dict[str, dict[str, float]] = {}
     for name, kpi in kpis.items():
-        for role, version in (("stable", rollout.stable), ("canary", rollout.canary)):
-            values = _role(kpi, joined, versions.code(version), since, currencies.get(name, -1))
-            if len(values):
-                found.setdefault(name, {})[role] = float(np.mean(values))
+        for version, _, value in _shares(*_since(kpi, joined, since, currencies.get(name, -1))):
+            if version in roles:
+                found.setdefault(name, {})[roles[version]] = value
     return found
 
 
-def _role(kpi: Kpi, joined: JoinedRows, version: int, since: float, currency: int) -> Floats:
+def _since(kpi: Kpi, joined: JoinedRows, since: float, currency: int) -> tuple[Ints, Floats]:
+    """The version of each unit assigned from *since* on, and what it counts for."""
     event = kpi.from_ if isinstance(kpi, Conversion) else kpi.of
+    nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
     if event not in joined.rows or (isinstance(kpi, Conversion) and kpi.to not in joined.rows):
-        return np.zeros(0)
+        return nothing
     if isinstance(kpi, Conversion) and joined.unjoined(event, kpi.to):
-        return np.zeros(0)
-    table, origin = joined.rows[event], joined.origin(event)
+        return nothing
+    table = joined.rows[event]
     if isinstance(kpi, Success):
         settled = (table.outcome == SUCCEEDED_CODE) | (table.outcome == FAILED_CODE)
-        ours = settled & (table.version == version) & (table.entered >= since)
-        return np.asarray(table.outcome[ours] == SUCCEEDED_CODE, dtype=np.float64)
-    ours = (origin.version == version) & (origin.assigned >= since)
+        ours = settled & (table.entered >= since)
+        return table.version[ours], (table.outcome[ours] == SUCCEEDED_CODE).astype(np.float64)
+    newest = joined.newest(event, since)  # no row is older than what it descends from
+    assigned = newest.origin.assigned >= since
+    rows, version = newest.rows[assigned], newest.origin.version[assigned]
     if isinstance(kpi, Conversion):
-        open_ = np.isnan(joined.converted(event, kpi.to)[ours])
-        return np.asarray(open_ if kpi.complement else ~open_, dtype=np.float64)
-    if currency >= 0:
-        ours &= table.currency == currency
-    values = joined.values(kpi)
-    return np.asarray(values[ours & np.isfinite(values)])
+        open_ = np.isnan(joined.converted(event, kpi.to)[rows])
+        return version, (open_ if kpi.complement else ~open_).astype(np.float64)
+    values = joined.values(kpi)[rows]
+    ours = np.isfinite(values) & ((table.currency[rows] == currency) | (currency < 0))
+    return version[ours], values[ours]
