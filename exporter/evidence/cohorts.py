@@ -98,9 +98,13 @@ class Tables:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AtRisk:
-    """One row per cohort and class of ages that was over, with or without an event: stable's units at risk, and events.
+    """One row per cohort and class of ages that was over, with or without an event.
 
-    The product-limit estimate of stable's rate is made of them.
+    The product-limit estimates of both sides' rates are made of them.
+
+    Attributes:
+        units: by side (stable, canary), how many were at risk.
+        events: by side, to how many it happened.
     """
 
     bucket: Ints
@@ -131,7 +135,7 @@ def fold(
     last = np.append(starts[1:] - 1, until)
     over = last[events[0]] + AGE_ENDS[events[1]] <= until
     tables, now = _tables(events[:, over], entered, happened, last)
-    at_risk = _at_risk(events[:, over], entered[:, 1], happened[:, 1], last, (first, until))
+    at_risk = _at_risk(events[:, over], entered, happened, last, (first, until))
     return Cohorts(starts, entered, now, events[:, ~over]), tables, at_risk
 
 
@@ -156,17 +160,19 @@ def _tables(events: Ints, entered: Ints, happened: Ints, last: Ints) -> tuple[Ta
 
 
 def _at_risk(events: Ints, entered: Ints, happened: Ints, last: Ints, window: tuple[int, int]) -> AtRisk:
-    """Every class of every cohort that was over within the window, for stable."""
+    """Every class of every cohort that was over within the window."""
     first, until = (np.searchsorted(AGE_ENDS, edge - last, side="right") for edge in window)
     classes = np.maximum(until - first, 0)
     cohort = np.repeat(np.arange(len(last)), classes)
     age_class = np.arange(len(cohort)) - np.repeat(np.cumsum(classes) - classes, classes) + first[cohort]
-    of_stable = np.sort((events[0] * CLASSES + events[1])[events[2] == 0])
     key = cohort * CLASSES + age_class
-    at = np.searchsorted(of_stable, key)
-    before = at - np.searchsorted(of_stable, cohort * CLASSES)
-    here = np.searchsorted(of_stable, key, side="right") - at
-    units = np.maximum(entered[cohort] - happened[cohort] - before, here)
+    units, here = np.empty((2, len(key)), dtype=np.int64), np.empty((2, len(key)), dtype=np.int64)
+    for side in (0, 1):
+        of_side, column = np.sort((events[0] * CLASSES + events[1])[events[2] == side]), 1 - side
+        at = np.searchsorted(of_side, key)
+        before = at - np.searchsorted(of_side, cohort * CLASSES)
+        here[side] = np.searchsorted(of_side, key, side="right") - at
+        units[side] = np.maximum(entered[cohort, column] - happened[cohort, column] - before, here[side])
     return AtRisk(last[cohort] + AGE_ENDS[age_class] - 1, age_class, units, here)
 
 

@@ -38,6 +38,9 @@ from exporter.study.pseudo_rollout import planned_seconds, pseudo_rollout
 HARMS = (0.05, 0.10, 0.20, 0.50)
 _BLOCK_SECONDS = 6 * 3600.0
 """What one process reads and works on at a time: a quarter of a day of a large shop fits in memory."""
+_LEAST_BLOCKS = 8
+"""So that a short past too is worked on by all processors; how many there are must not change what is found. A block is
+no shorter than the plan, as each reads as much more."""
 _DAY_SECONDS = 86_400.0
 _FEW = 50
 """So many pseudo-rollouts are done sooner than another process has started."""
@@ -142,7 +145,8 @@ def _counted(policy: Policy, blocks: list[_Block], progress: Callable[[int, int]
 
 def _blocks(until: float, days: float, rollouts: int, harmed: int, seed: int, lasts: float) -> list[_Block]:
     since, last = until - days * _DAY_SECONDS, until - lasts
-    edges = np.append(np.arange(since, last, min(_BLOCK_SECONDS, max(last - since, 1.0))), last)
+    length = min(_BLOCK_SECONDS, max((last - since) / _LEAST_BLOCKS, lasts))
+    edges = np.append(np.arange(since, last, length), last)
     pieces = max(1, len(edges) - 1)
     lows, highs = (edges[:-1], edges[1:]) if len(edges) > 1 else (edges, edges)
     return [

@@ -4,7 +4,7 @@ Cox's partial likelihood (1972) of to whom it happens next, turned into a test m
 Gruenwald 2020). `conversion` looks for orders that fail to come, `outcome` for failures that come; both are this test
 with a grid of their own, so that a difference in lag is no difference in what happens, and nothing waits for the
 slowest unit. Units are customers, tables come from `cohorts`, later beginnings from `restarts`, the shown rates from
-`stable_rate`.
+`rates`.
 
 Where customers enter the shop (visits), the canary's share of the *events* must be off the router's weight besides: a
 crawler or a health check makes visits, on one side perhaps, and never an order. Both tests must have proven harm.
@@ -20,8 +20,8 @@ import numpy as np
 
 from exporter.evidence import cohorts as cohort
 from exporter.evidence.cohorts import AtRisk, Cohorts, EnteredUnits, Tables
+from exporter.evidence.comparisons.rates import Hazards, Rates
 from exporter.evidence.comparisons.slower import LagShape
-from exporter.evidence.comparisons.stable_rate import Hazards, StableRate
 from exporter.evidence.grid import (
     LN10,
     Bools,
@@ -63,6 +63,10 @@ class Setting:
         return self.grid.size + (self.lags.size if self.lags is not None else 0)
 
 
+_MILESTONES = np.unique(np.geomspace(8.0, 1e9, 200).astype(np.int64))
+"""Numbers of units, each a tenth more than the one before. Where nothing ever happens there is no other moment."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Events:
     """What the test reads: units with the time of the event, nan while it has not happened."""
@@ -86,7 +90,7 @@ class CohortTest:
     walk: Walk = field(default_factory=lambda: Walk(np.zeros(0)))
     share: Walk = field(default_factory=lambda: Walk(np.zeros(0)))
     """The same of the events' share against the router's weight."""
-    rate: StableRate = field(default_factory=StableRate)
+    rates: Rates = field(default_factory=Rates)
     cohorts: Mapping[int, Cohorts] = field(default_factory=dict)
     dispersion: float = 1.0
     """By what likelihoods are divided where units are not customers: rows of one hang together."""
@@ -132,18 +136,19 @@ class CohortTest:
                 at_risk.append(seen)
         every = Tables.together(tables)
         weighed = self._against_weight(rows, timeline, segment_of, happened, until)
-        buckets = distinct(np.concatenate([every.bucket, weighed[0]]), self.bucket, until)
+        new = self._new_units(rows, timeline, segment_of, entered)
+        milestones = self._milestones(new[0], until)
+        buckets = distinct(np.concatenate([every.bucket, weighed[0], milestones]), self.bucket, until)
         starts = Starts.of(self.setting.plan, timeline, until)
         phases = [timeline.first_bucket_from(segment.start) for segment in timeline.segments[1:]]
         walk, path = self.walk.advance(
             buckets, in_buckets(buckets, every.bucket, self._terms(every)), starts, phases, until
         )
         share, share_path = self.share.advance(buckets, in_buckets(buckets, *weighed), starts, phases, until)
-        rate, hazards = self.rate.then(at_risk, buckets)
-        test = replace(self, bucket=until, walk=walk, share=share, rate=rate, cohorts=known)
+        rates, hazards = self.rates.then(at_risk, buckets, boundaries)
+        test = replace(self, bucket=until, walk=walk, share=share, rates=rates, cohorts=known)
         if not len(buckets):
             return test, Trajectory.empty()
-        new = self._new_units(rows, timeline, segment_of, entered)
         return test, self._trajectory(
             test, timeline, (buckets, path, share_path), starts, hazards, self._counted(new, buckets)
         )
@@ -177,6 +182,14 @@ class CohortTest:
         new = (segment_of >= 0) & comparable[segment_of] & (entered >= self.bucket)
         return np.sort(entered[new & rows.canary]), np.sort(entered[new & ~rows.canary])
 
+    def _milestones(self, new: Ints, until: int) -> Ints:
+        """Buckets in which the canary has so many units that no event says something too: a tenth more each time."""
+        before, after = self.units[0], self.units[0] + int(np.searchsorted(new, until))
+        reached = _MILESTONES[
+            np.searchsorted(_MILESTONES, before, "right") : np.searchsorted(_MILESTONES, after, "right")
+        ]
+        return new[reached - before - 1]
+
     def _counted(self, new: tuple[Ints, Ints], buckets: Ints) -> tuple[Ints, Ints]:
         """Canary and stable units up to each bucket."""
         canary, stable = (
@@ -203,12 +216,10 @@ class CohortTest:
             evidence = np.minimum(evidence, weighed.log10_evidence)
             # What is less by only one of the two counts is not less.
             recent = np.fmax(recent, np.expm1(estimate(grid, weighed.likelihood)))
-        ends = confidence_sequence(grid, path[:, :size], self.alpha)
-        lower, upper = sorted_ends(*(self._change(hazards, end) for end in ends))
+        lower, upper = self._bounds(hazards, path[:, :size])
         last = len(buckets) - 1
-        phase_ends = confidence_sequence(grid, after.walk.since_phase[None, :size] / self.dispersion, self.alpha)
-        of_last = Hazards(hazards.values[[last]])
-        phase_lower, phase_upper = sorted_ends(*(self._change(of_last, end) for end in phase_ends))
+        since_phase = after.walk.since_phase[None, :size] / self.dispersion
+        phase_lower, phase_upper = self._bounds(hazards.newest(), since_phase)
         plain = Trajectory.plain(
             time=timeline.end_of(buckets),
             estimate=self._change(hazards, estimate(grid, path[:, :size])),
@@ -233,6 +244,12 @@ class CohortTest:
             return hazards.conversion_change(log_ratio)
         return hazards.survival_change(log_ratio)
 
+    def _bounds(self, hazards: Hazards, likelihood: Floats) -> tuple[Floats, Floats]:
+        """The ends of the change: half of alpha is the ratio's, half that of the rate that it is a ratio to."""
+        ends = confidence_sequence(self.setting.grid, likelihood, self.alpha / 2.0)
+        bounds = hazards.conversion_bounds if self.setting.event_is_good else hazards.survival_bounds
+        return bounds(ends, self.alpha / 2.0)
+
     def _not_slower(self, ranks: Restarted) -> Floats:
         """log10 of the evidence that the canary is worse, and not only slower: against every stretch at once."""
         size = self.setting.grid.size
@@ -253,8 +270,3 @@ class CohortTest:
         top = stretches.max(axis=1)
         mixture: Floats = (np.log(np.exp(stretches - top[:, None]).mean(axis=1)) + top) / LN10
         return mixture
-
-
-def sorted_ends(one: Floats, other: Floats) -> tuple[Floats, Floats]:
-    """The lower and the upper of two ends."""
-    return np.minimum(one, other), np.maximum(one, other)

@@ -6,6 +6,7 @@ import pytest
 from exporter.evidence.comparisons.outcome import GRID, OutcomeTest, with_timeout
 from exporter.evidence.grid import Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
+from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters, RolloutJudge, RolloutRows, Verdict
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import OutcomeRows
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
@@ -120,3 +121,27 @@ def test_a_weight_change_closes_what_is_open() -> None:
 
     assert not before.likelihood.any()
     np.testing.assert_allclose(after.likelihood, one_table(1, 5, 1, 1))
+
+
+def judged(seed: int, per_minute: float, failing: tuple[float, float]) -> Verdict:
+    """What is said after 40 minutes of payments, half of them the canary's, of which stable's and its own share fails."""
+    rng, minutes = np.random.default_rng(seed), 40.0
+    count = round(per_minute * minutes)
+    entered = np.sort(START + rng.uniform(0.0, 60.0 * minutes, count))
+    canary = rng.random(count) < 0.5
+    failed = rng.random(count) < np.where(canary, failing[1], failing[0])
+    kpi = KpiParameters("payment_success_rate", Kind.SUCCESS, tolerance=0.05)
+    rows = RolloutRows({kpi.name: OutcomeRows(entered, entered, canary, entered + 1.0, failed)})
+    judge = RolloutJudge(JudgeParameters(START, (kpi,)))
+    return judge.judge(rows, [(START, 0.5)], START + 60.0 * minutes).kpis[kpi.name].verdict
+
+
+def test_a_stable_that_never_fails_hides_no_canary_that_does() -> None:
+    """No multiple of no failure is a failure: such a canary has the failures that it has."""
+    assert {judged(seed, 20.0, (0.0, 0.12)) for seed in range(10)} == {Verdict.FAIL}
+
+
+def test_where_nothing_ever_fails_many_payments_pass_and_few_say_nothing() -> None:
+    """Without a failure no two rates differ, and a canary that might fail each tenth time shows it only after a while."""
+    assert judged(1, 200.0, (0.0, 0.0)) is Verdict.PASS
+    assert judged(1, 1.0, (0.0, 0.0)) is Verdict.HOLD
