@@ -124,7 +124,7 @@ def test_a_weight_change_closes_what_is_open() -> None:
 
 
 def judged(seed: int, per_minute: float, failing: tuple[float, float]) -> Verdict:
-    """What is said after 40 minutes of payments, half of them the canary's, of which stable's and its own share fails."""
+    """The verdict after 40 minutes of payments, half of them the canary's; *failing* are stable's share and its own."""
     rng, minutes = np.random.default_rng(seed), 40.0
     count = round(per_minute * minutes)
     entered = np.sort(START + rng.uniform(0.0, 60.0 * minutes, count))
@@ -142,6 +142,6 @@ def test_a_stable_that_never_fails_hides_no_canary_that_does() -> None:
 
 
 def test_where_nothing_ever_fails_many_payments_pass_and_few_say_nothing() -> None:
-    """Without a failure no two rates differ, and a canary that might fail each tenth time shows it only after a while."""
+    """Without a failure no two rates differ; that a canary fails one time in ten shows only after a while."""
     assert judged(1, 200.0, (0.0, 0.0)) is Verdict.PASS
     assert judged(1, 1.0, (0.0, 0.0)) is Verdict.HOLD
