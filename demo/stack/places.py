@@ -4,13 +4,14 @@ No port is fixed: two demos, or a demo on a machine that has a Prometheus alread
 """
 
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
-# One port each; `front` is HAProxy, `vmalert` only has one where `make compat` puts it in the place of Prometheus.
-_PARTS = ("front", "stable", "canary", "prometheus", "alertmanager", "exporter", "receiver", "team", "vmalert")
+# One port each; `front` is HAProxy.
+_PARTS = ("front", "stable", "canary", "prometheus", "alertmanager", "exporter", "receiver", "team")
 # Below the range from which the kernel takes the ports of outgoing connections.
 _PORTS = range(4_000, 12_000)
 
@@ -26,19 +27,19 @@ class Places:
     ports: dict[str, int]
 
     @classmethod
-    def choose(cls, folder: Path) -> "Places":
-        """Take free ports; they are held together while choosing, so that no two parts get the same."""
-        random = SystemRandom()
+    def choose(cls, folder: Path, more: Sequence[str] = ()) -> "Places":
+        """Take free ports, for *more* parts too; they are held together, so that no two parts get the same."""
+        random, parts = SystemRandom(), (*_PARTS, *more)
         ports: dict[str, int] = {}
         with ExitStack() as held:
-            while len(ports) < len(_PARTS):
+            while len(ports) < len(parts):
                 candidate = held.enter_context(socket.socket())
                 port = random.choice(_PORTS)
                 try:
                     candidate.bind(("127.0.0.1", port))
                 except OSError:
                     continue
-                ports[_PARTS[len(ports)]] = port
+                ports[parts[len(ports)]] = port
         return cls(folder, ports)
 
     def address(self, part: str) -> str:

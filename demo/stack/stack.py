@@ -8,7 +8,7 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -54,11 +54,17 @@ class Settings:
 
 
 class Stack:
-    """Every part, started by `async with` and ended with it, whatever happens between."""
+    """Every part, started by `async with` and ended with it, whatever happens between.
+
+    Attributes:
+        more: parts that a stack with other programs has besides.
+    """
+
+    more: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Settings, clock: Clock, screen: Screen) -> None:
         self.settings = settings
-        self.places = Places.choose(settings.folder)
+        self.places = Places.choose(settings.folder, self.more)
         self.team = Team(clock, screen.hear)
         self.stable_version = STABLE
         self.canary_version = CANARY

@@ -22,6 +22,7 @@ from rules.generate import prometheus_files
 from rules.targets import thanos_rules, victoriametrics_rules
 from scripts import golden
 from scripts.compat.release import release
+from scripts.compat.thanos import ThanosStack
 from scripts.compat.victoriametrics import VictoriaStack
 
 _PASSED = "passed"
@@ -159,6 +160,7 @@ EXERCISES = (
     Exercise("tests of the router", ["haproxy"], _tests("tests/canary/routers/haproxy")),
     Exercise("tests of the router", ["nginx"], _tests("tests/canary/routers/nginx")),
     Exercise("demo", _CHAIN, _stack(Stack)),
+    Exercise("demo", ["thanos"], _stack(ThanosStack), ["prometheus", "alertmanager", "haproxy"]),
     Exercise("demo", ["victoria-metrics", "vmalert"], _stack(VictoriaStack), ["alertmanager", "haproxy"]),
 )
 

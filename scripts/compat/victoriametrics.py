@@ -12,6 +12,8 @@ from scripts.compat.programs import BY_NAME
 class VictoriaStack(Stack):
     """As docs/mimir-thanos-victoriametrics.md has it: one address answers for both, and nothing is evaluated late."""
 
+    more = ("vmalert",)
+
     async def _open_prometheus(self) -> None:
         rules = self.places.file("rules")
         await self.canary("generate", "--target", "victoriametrics", "--output", str(rules))

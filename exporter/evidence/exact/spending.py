@@ -69,15 +69,16 @@ class Plan:
         """The part of alpha that may be spent once *planned* seconds of the plan and *waited* more have passed.
 
         With *by_information* in proportion to the variance of the difference that the plan brings by then: for
-        conversions and means, whose harm is small against chance. Success ratios are spent on sooner (the root of the
-        time): a broken checkout fails half of the payments, and should be found in its first minutes.
+        conversions and means, whose harm is small against chance. Success ratios spend half of it sooner, by the root
+        of the time: a broken checkout fails half of the payments, and should be found in its first minutes. All of it
+        by the root finds a loss of one payment in twenty, at 20 a minute, in 29 % of rollouts instead of 37 %; none of
+        it finds a canary on which every payment fails a minute later.
         """
         if self.seconds <= 0.0:
             return np.zeros(len(planned))
-        if by_information:
-            known = np.interp(planned, self._ends, self._information) / self._information[-1]
-        else:
-            known = np.sqrt(np.minimum(planned / self.seconds, 1.0))
+        known = np.interp(planned, self._ends, self._information) / self._information[-1]
+        if not by_information:
+            known = (known + np.sqrt(np.minimum(planned / self.seconds, 1.0))) / 2.0
         kept = self.kept_for_waiting
         spent: Floats = (1.0 - kept) * known + kept * (1.0 - 2.0 ** (-waited / self.seconds))
         return spent
