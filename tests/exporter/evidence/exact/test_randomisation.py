@@ -89,7 +89,7 @@ def test_sums_do_not_depend_on_the_order_in_which_late_rows_arrive() -> None:
 
 def test_a_process_killed_between_looks_goes_on_as_if_nothing_had_happened() -> None:
     """What was saved at a look, and the rows since then, come to the very decisions of a process that lived on."""
-    shop = payments(4, harm=0.15)
+    shop = payments(4, harm=0.2)
     lived = follow(fresh("r4"), shop)
     killed = fresh("r4")
     for now in np.arange(START + LOOK_SECONDS, END + 1.0, LOOK_SECONDS):
