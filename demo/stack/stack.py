@@ -54,13 +54,9 @@ class Settings:
 
 
 class Stack:
-    """Every part, started by `async with` and ended with it, whatever happens between.
+    """Every part, started by `async with` and ended with it, whatever happens between."""
 
-    Attributes:
-        more: parts that a stack with other programs has besides.
-    """
-
-    more: ClassVar[tuple[str, ...]] = ()
+    more: ClassVar[tuple[str, ...]] = ()  # parts that a stack with other programs has besides
 
     def __init__(self, settings: Settings, clock: Clock, screen: Screen) -> None:
         self.settings = settings

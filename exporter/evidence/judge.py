@@ -152,30 +152,27 @@ class RolloutJudge:
         blind: str | None,
         exact: ExactEvidence | None,
     ) -> KpiEvidence:
-        rows, doubted = self._rows(kpi, every, kpi.name), verdicts.doubted(self._sides_apart_ratio)
-        proven_at = exact.proven_at if exact is not None else None
+        rows, gates = self._rows(kpi, every, kpi.name), self._gates(kpi, exact)
         threshold = -float(np.log10(self.parameters.alpha_of(kpi)))
         until = min(as_of, timeline.judged_until)
         path, units = self._tracks.follow((kpi.name, Part.COMPARISON), rows, timeline, until, as_of)
         segments = self._segments(kpi, every, timeline, until, as_of, exact)
         comparison = floor = None
         if kpi.tolerance is not None:
-            gates = verdicts.Gates(kpi.tolerance, kpi.harm, float(np.log10(kpi.slower_evidence)), proven_at, doubted)
             comparison = self._comparison(kpi, gates, path, units, threshold)
         if kpi.floor is not None:
-            told_apart_at = verdicts.proven_at(path, threshold, None if doubted else proven_at)
+            told_apart_at = verdicts.proven_at(path, threshold, None if gates.doubted else gates.proven_at)
             floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
         reason = blind or (None if rows is not None else "its source is missing")
         level = self._stable_level(kpi, rows, timeline, until, as_of)
-        may_fail = self._may_fail(kpi)
-        found = combined((comparison, floor), segments.values(), level, may_fail, is_blind=reason is not None)
+        tests, may_fail = (comparison, floor), self._may_fail(kpi)
+        found = combined(tests, segments.values(), level, may_fail, is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             found.verdict,
             kpi.action,
             found.decided_at,
-            comparison,
-            floor,
+            *tests,
             frozen=timeline.judged_until <= as_of,
             blind_reason=reason,
             hold_reason=found.hold_reason,
@@ -183,8 +180,13 @@ class RolloutJudge:
             stable_level=level,
             segments=segments,
             over_dispersion=self._dispersion.get(kpi.name),
-            exact=replace(exact, doubted=doubted) if exact is not None else None,
+            exact=replace(exact, doubted=gates.doubted) if exact is not None else None,
         )
+
+    def _gates(self, kpi: KpiParameters, exact: ExactEvidence | None) -> verdicts.Gates:
+        slower, proven_at = float(np.log10(kpi.slower_evidence)), exact.proven_at if exact is not None else None
+        doubted = verdicts.doubted(self._sides_apart_ratio)
+        return verdicts.Gates(kpi.tolerance or 0.0, kpi.harm, slower, proven_at, doubted)
 
     def _may_fail(self, kpi: KpiParameters) -> bool:
         return kpi.may_fail and kpi.name not in self._no_customers
@@ -216,13 +218,11 @@ class RolloutJudge:
         if kpi.tolerance is None or not kpi.segments:
             return {}
         threshold = -float(np.log10(self.parameters.segment_alpha_of(kpi)))
-        doubted, slower = verdicts.doubted(self._sides_apart_ratio), float(np.log10(kpi.slower_evidence))
         found = {}
         for number, name in enumerate(self._segment_names.get(kpi.name, ())):
             ours = self._rows(kpi, rows, segment_rows(kpi.name, number))
             path, units = self._tracks.follow((kpi.name, segment_part(number)), ours, timeline, until, as_of)
-            proven_at = exact.proven_at if exact is not None and exact.segment == name else None
-            gates = verdicts.Gates(kpi.tolerance, kpi.harm, slower, proven_at, doubted)
+            gates = self._gates(kpi, exact if exact is not None and exact.segment == name else None)
             found[name] = self._comparison(kpi, gates, path, units, threshold)
         return found
 

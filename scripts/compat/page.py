@@ -24,8 +24,8 @@ from Debian 12. What a program says when it fails is replaced by what was found 
 Prometheus 3 leaves the left edge of a window out, on which promtool's scrapes stand. The generated tests have counters
 that grow evenly and windows of five scrapes, of which both versions make the same number.
 
-Thanos was built from its own sources. Its demo is a Prometheus that only scrapes, a sidecar, Query with sidecar and ruler as
-endpoints, and Ruler with the rules; `receiver.prometheus` is Query.
+Thanos was built from its own sources. Its demo is a Prometheus that only scrapes, a sidecar, Query with sidecar and
+ruler as endpoints, and Ruler with the rules; `receiver.prometheus` is Query.
 
 mixtool and dashboard-linter were not run: the Go module proxy has no version of either. `.lint` has the rules of both
 that do not fit, with the reasons.

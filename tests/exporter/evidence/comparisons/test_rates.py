@@ -83,7 +83,7 @@ def test_a_shares_ends_hold_at_every_moment() -> None:
 
 
 def outcomes(seed: int, minutes: float, rate: float, failing: tuple[float, float]) -> Trajectory:
-    """Payments at *rate* a minute, half of them the canary's, of which stable's and the canary's share fails."""
+    """Payments at *rate* a minute, half of them the canary's; *failing* says how many do: of stable's, of its own."""
     rng = np.random.default_rng(seed)
     count = round(minutes * rate)
     entered = np.sort(START + rng.uniform(0.0, 60.0 * minutes, count))
