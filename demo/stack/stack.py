@@ -28,11 +28,11 @@ from demo.team import Team
 
 STABLE = "v1.0"
 CANARY = "v2.0"
-NEXT = "v3.0"
-"""What comes after `CANARY` has become the stable version."""
+NEXT = "v3.0"  # what comes after `CANARY` has become the stable version
 
 # At the demo's end nobody waits for the requests that its shop has begun, and between two releases everybody does.
 _NO_PATIENCE_SECONDS = 0.0
+_SCRAPED = 4  # both shops, exporter, receiver
 _POLL_SECONDS = 0.2  # Prometheus scrapes once a second
 
 
@@ -178,8 +178,8 @@ class Stack:
         """
         daemon.describe(self._canary_file, self._shop(version, "canary"), self.places.file("canary.log"))
         daemon.start(self._canary_file)  # not in a thread: an interruption would leave it behind, running and unknown
-        url = f"{self.places.url('canary')}/-/healthy"
-        await self._processes.answers("canary", url, self.session, alive=self.canary_runs)
+        healthy = f"{self.places.url('canary')}/-/healthy"
+        await self._processes.answers("canary", healthy, self.session, alive=self.canary_runs)
         self.canary_version = version
 
     async def deploy_stable(self, version: str) -> None:
@@ -210,8 +210,9 @@ class Stack:
 
     async def _open_services(self) -> None:
         for name in ("exporter", "receiver"):
-            listen = f"--web.listen-address={self.places.address(name)}"
-            await self._processes.start(name, [*self._command(name), listen])
+            await self._processes.start(
+                name, [*self._command(name), f"--web.listen-address={self.places.address(name)}"]
+            )
         for name in ("exporter", "receiver"):
             await self._processes.ready(name, f"{self.places.url(name)}/-/ready", self.session)
 
@@ -275,13 +276,12 @@ class Stack:
         Raises:
             ProcessError: it has not in time.
         """
-        parts = 4  # both shops, exporter, receiver
         for _ in range(round(READY_SECONDS / _POLL_SECONDS)):
-            if (seen := await self.questions.value("sum(up)") or 0) == parts:
+            if (seen := await self.questions.value("sum(up)") or 0) == _SCRAPED:
                 return
             await asyncio.sleep(_POLL_SECONDS)
         raise ProcessError(
-            f"expected it to reach {parts} parts within {READY_SECONDS:g}s, found {seen:g}",
+            f"expected it to reach {_SCRAPED} parts within {READY_SECONDS:g}s, found {seen:g}",
             place="prometheus",
             remedy=f"see {self.places.url('prometheus')}/targets",
         )

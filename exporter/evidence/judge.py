@@ -164,9 +164,8 @@ class RolloutJudge:
             told_apart_at = verdicts.proven_at(path, threshold, None if gates.doubted else gates.proven_at)
             floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
         reason = blind or (None if rows is not None else "its source is missing")
-        level = self._stable_level(kpi, rows, timeline, until, as_of)
-        tests, may_fail = (comparison, floor), self._may_fail(kpi)
-        found = combined(tests, segments.values(), level, may_fail, is_blind=reason is not None)
+        tests, level = (comparison, floor), self._stable_level(kpi, rows, timeline, until, as_of)
+        found = combined(tests, segments.values(), level, self._may_fail(kpi), is_blind=reason is not None)
         return KpiEvidence(
             kpi.name,
             found.verdict,
