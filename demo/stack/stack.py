@@ -56,8 +56,6 @@ class Settings:
 class Stack:
     """Every part, started by `async with` and ended with it, whatever happens between."""
 
-    more: ClassVar[tuple[str, ...]] = ()  # parts that a stack with other programs has besides
-
     def __init__(self, settings: Settings, clock: Clock, screen: Screen) -> None:
         self.settings = settings
         self.places = Places.choose(settings.folder, self.more)
@@ -68,6 +66,7 @@ class Stack:
         self._exit = AsyncExitStack()
         self._processes = Processes(settings.folder)
 
+    more: ClassVar[tuple[str, ...]] = ()  # parts that a stack with other programs has besides
     policy: Policy
     session: aiohttp.ClientSession
     engine: AsyncEngine
@@ -210,9 +209,8 @@ class Stack:
 
     async def _open_services(self) -> None:
         for name in ("exporter", "receiver"):
-            await self._processes.start(
-                name, [*self._command(name), f"--web.listen-address={self.places.address(name)}"]
-            )
+            listen = f"--web.listen-address={self.places.address(name)}"
+            await self._processes.start(name, [*self._command(name), listen])
         for name in ("exporter", "receiver"):
             await self._processes.ready(name, f"{self.places.url(name)}/-/ready", self.session)
 
