@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import bcrypt
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -227,3 +228,26 @@ async def test_each_service_has_a_door_and_all_have_a_list(folder: Path) -> None
             ("broken", False, True),
             ("shop", True, False),
         ]
+
+
+async def test_which_services_there_are_is_told_to_nobody_without_a_password(folder: Path) -> None:
+    """Whoever may not ask is refused alike at a service that runs, at one that does not, and at a path of neither."""
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    web_config = folder / "web.config"
+    web_config.write_text(f"basic_auth_users: {{ada: '{hashed}'}}\n", encoding="utf-8")
+    fleet = fleet_of(Openings(), folder)
+    async with (
+        fleet.running(),
+        front("receiver", fleet, WebOptions(config_file=web_config)).serving() as urls,
+        aiohttp.ClientSession(urls[0]) as http,
+    ):
+        await eventually(lambda: fleet.settled, "followed")
+
+        async def statuses(**headers: str) -> list[int]:
+            paths = ("/services/shop/", "/services/nobody/", "/services/shop/nothing", "/services/nobody", "/nothing")
+            return [(await http.get(path, allow_redirects=False, headers=headers)).status for path in paths]
+
+        strangers, ada = await statuses(), await statuses(Authorization=aiohttp.encode_basic_auth("ada", "right"))
+
+    assert strangers == [401] * 5
+    assert ada == [200, 404, 404, 302, 404]
