@@ -50,3 +50,16 @@ async def test_a_proxy_that_takes_its_prefix_away_needs_only_the_address(tmp_pat
         async with http.post(f"{setting.url}/page/sign-in", data=form, allow_redirects=False) as answer:
             assert answer.headers["Location"] == "../"
             assert "Path=/team/canary/" in answer.headers["Set-Cookie"]
+
+
+async def test_a_refusal_leads_back_whatever_the_prefix_is_called(tmp_path: Path) -> None:
+    """To the page, by a relative way; a prefix that looks like the page's own path is not taken for it."""
+    setting = Setting(tmp_path / "receiver")
+    async with (
+        receiving(setting, place=Place("/page/canary", "/page/canary/")),
+        aiohttp.ClientSession() as http,
+        http.get(f"{setting.url}/page/canary/page/no/such") as answer,
+    ):
+        found = await answer.text()
+
+    assert '<base href="../../">' in found
