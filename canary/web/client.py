@@ -64,6 +64,20 @@ def connector(policy: Policy) -> aiohttp.TCPConnector:
         raise SecretError(what, place="receiver.ca_file") from error
 
 
+def own_token(policy: Policy) -> str | None:
+    """The operator's token of the person who runs this process; None where the policy names none.
+
+    Raises:
+        SecretError: it is named but cannot be read.
+    """
+    receiver, name = policy.receiver, operator()
+    key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
+    if (own := receiver.operators.get(name)) is not None:
+        key, file, env = f"operators.{name}.token", own.token_file, own.token_env
+    text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
+    return text.split()[0] if text else None
+
+
 class UnansweredError(RemoteError):
     """A request was sent and no answer came: it may have been carried out."""
 
@@ -105,12 +119,7 @@ class Client:
         Raises:
             SecretError: the operator's token is named but cannot be read.
         """
-        receiver, name = policy.receiver, operator()
-        key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
-        if (own := receiver.operators.get(name)) is not None:
-            key, file, env = f"operators.{name}.token", own.token_file, own.token_env
-        text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
-        token = text.split()[0] if text else None
+        receiver, token = policy.receiver, own_token(policy)
         async with aiohttp.ClientSession(connector=connector(policy)) as session:
             yield cls(receiver.url, token, session, zone=receiver.timezone, nobody=stranger(policy))
 
