@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from canary.certificates import untrusted
 from canary.errors import RemoteError, SecretError, reason, shown
 from canary.prometheus.access import Access
 
@@ -133,7 +134,8 @@ class JsonApi:
         except TimeoutError as error:
             raise self.error(path, f"no answer within {self._limits.seconds:g}s", start) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self.error(path, f"unreachable ({_cause(error)})", start) from error
+            remedy = untrusted(error, f"{self._key}.ca_file") or start
+            raise self.error(path, f"unreachable ({_cause(error)})", remedy) from error
         what = f"expected status 200, found {answer.status}" + (f" ({complaint})" if complaint else "")
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise self.error(

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from canary.certificates import tls_context
+from canary.certificates import tls_context, untrusted
 from canary.errors import (
     CanaryError,
     JournalError,
@@ -42,6 +42,11 @@ _TIMEOUT_SECONDS = 60.0
 
 _ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError, 428: UnseenError, 503: JournalError}
 
+_ABSENT = "see that `canary receiver` runs, and that receiver.url in the policy is right"
+
+CA_KEY = "receiver.ca_file"
+"""The policy's key that names whom to believe about the receiver."""
+
 _ELSEWHERE = "correct receiver.url: each of several services has its receiver below /services/NAME, one alone has none"
 
 # What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
@@ -61,7 +66,7 @@ def connector(policy: Policy) -> aiohttp.TCPConnector:
         return aiohttp.TCPConnector(ssl=tls_context(whole(policy.base, file)))
     except OSError as error:  # ssl's own errors are one
         what = f"the file {file} cannot be used ({reason(error)})"
-        raise SecretError(what, place="receiver.ca_file") from error
+        raise SecretError(what, place=CA_KEY) from error
 
 
 def own_token(policy: Policy) -> str | None:
@@ -245,7 +250,7 @@ class Client:
             raise (RemoteError if unsent else UnansweredError)(
                 reason(error),
                 place=f"cannot reach the receiver at {url}",
-                remedy="see that `canary receiver` runs, and that receiver.url in the policy is right",
+                remedy=untrusted(error, CA_KEY) or _ABSENT,
             ) from error
 
     def _at(self, path: str) -> str:

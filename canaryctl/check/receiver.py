@@ -6,12 +6,13 @@ from typing import Any
 
 import aiohttp
 
+from canary.certificates import untrusted
 from canary.errors import SecretError, reason
 from canary.finding import Finding, failed, ok, warning
 from canary.names import API_PREFIX
 from canary.policy import Policy
 from canary.timing.zones import in_zone, moment
-from canary.web.client import connector, own_token
+from canary.web.client import CA_KEY, connector, own_token
 
 # Enough for the reason why it is not ready; what else may answer at this address is not read to its end.
 _SHOWN_BYTES = 200
@@ -45,7 +46,8 @@ async def _answer(url: str, http: aiohttp.ClientSession, zone: str) -> list[Find
         async with http.get(f"{url}/-/ready", timeout=aiohttp.ClientTimeout(_TIMEOUT_SECONDS)) as response:
             text = (await response.content.read(_SHOWN_BYTES)).decode(errors="replace").strip()
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return [failed(place, f"cannot be reached ({reason(error)})", "start `canary receiver`")]
+        remedy = untrusted(error, CA_KEY) or "start `canary receiver`"
+        return [failed(place, f"cannot be reached ({reason(error)})", remedy)]
     if response.status == HTTPStatus.UNAUTHORIZED:
         remedy = "set receiver.operator_token_file as the receiver has it"
         return [failed(place, "lets nobody read without a password or an operator's token", remedy)]
