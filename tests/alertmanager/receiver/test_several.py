@@ -85,7 +85,6 @@ async def test_a_policy_that_lost_its_tokens_opens_nothing(tmp_path: Path) -> No
     policy = load_policy(path)
     running = asyncio.create_task(serve_all([tmp_path / "policies"], WebOptions((f"127.0.0.1:{port}",))))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http, Client.of(policy) as shop:
-
         said: list[str] = []
 
         async def told() -> bool:
