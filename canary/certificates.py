@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 
 def tls_context(ca_file: Path | str | None = None) -> ssl.SSLContext:
@@ -17,6 +18,27 @@ def tls_context(ca_file: Path | str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def untrusted(error: BaseException, authorities: str) -> str:
+    """What to do where a server's certificate was not believed; empty for every other failure.
+
+    Args:
+        authorities: the policy's key that names whom to believe.
+    """
+    cause = getattr(error, "certificate_error", error)
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return ""
+    return _REMEDIES.get(cause.verify_code) or f"name the authority that signed it in {authorities}"
+
+
+# By OpenSSL's numbers (X509_V_ERR_*), which are part of its interface. Whatever else is wrong is about who signed it.
+_REMEDIES: Final = {
+    9: "see that the clocks of both machines are right, or give the server a certificate that is valid now",
+    10: "give the server a new certificate, and see that this machine's clock is right",
+    62: "ask by a name that is in it, or give the server one for this name",
+    64: "ask by a name that is in it, or give the server one for this address",
+}
 
 
 def load_chain(context: ssl.SSLContext, certificate: Path | str, key: Path | str | None = None) -> None:

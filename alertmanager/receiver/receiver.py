@@ -2,7 +2,7 @@
 # long: what others may ask of the whole, in one object
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -314,8 +314,11 @@ class Receiver:
             waiting=self.waiting.reason.value if self.waiting else "",
         )
 
-    async def reload(self, path: Path) -> None:
+    async def reload(self, path: Path, addresses: Collection[str] = ()) -> None:
         """Take over new tokens, and for the next rollout what decides; the running one keeps its own policy.
+
+        Args:
+            addresses: where it listens.
 
         Raises:
             CanaryError: the policy or a secret is faulty, or what has changed needs a restart; everything stays as it
@@ -323,6 +326,8 @@ class Receiver:
         """
         policy = await asyncio.to_thread(load_policy, path)
         authority = Authority.of(policy)
+        authority.require_closed(addresses)
+        authority.require_closed_as(self.authority)
         await self.take_over(policy)
         self.authority = authority
 

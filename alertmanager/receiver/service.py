@@ -70,15 +70,14 @@ def web_service(receiver: Receiver, registry: CollectorRegistry, options: WebOpt
     """The receiver behind the web shell."""
     viewer = viewer_of(receiver)
     page = page_of(receiver, viewer, path, options.place)
+    reload = partial(receiver.reload, path, options.addresses)
     return Service(
         name="receiver",
         options=options,
         registry=registry,
-        routes=receiver_table(
-            Api(receiver, partial(receiver.reload, path)), page, receiver.ofrep, receiver.effects.answer_router
-        ),
+        routes=receiver_table(Api(receiver, reload), page, receiver.ofrep, receiver.effects.answer_router),
         access=ReceiverAccess(lambda: receiver.authority, page.sessions),
-        reload=partial(receiver.reload, path),
+        reload=reload,
         ready=lambda: receiver.ready,
         hosts=lambda: (urlsplit(receiver.policy.receiver.url).hostname or "",),
         status=lambda: _glance(receiver, viewer),

@@ -7,11 +7,15 @@ of. Its task says so, waits, and tries again when the file changes or after a pa
 The files are looked at each second. A new one is served, one that is gone is served no more, and a changed one is read
 again: what a reload can take over is taken over, and where only a restart helps, that one service is restarted. A file
 that has become faulty leaves what it was before in force, because a rollout may be running by it.
+
+What is found counts when the next look finds it too. A file that is being written may be valid at every line's end, as
+another policy: without the tokens, and the routers, that stand further down. One that is replaced may be gone for a
+moment.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +76,8 @@ class Fleet:
         self._log = Log("fleet")
         self._members: dict[Path, Member] = {}
         self._claims: dict[str, Member] = {}
+        self._folders = [path for path in paths if path.is_dir()]
+        self._found: Mapping[Path, Mark | None] | None = None
         # One policy is read at a time: what checks them is built from the sources at the first one, and Python's own
         # parser breaks where two threads use it at once ("AST constructor recursion depth mismatch").
         self._reading = asyncio.Lock()
@@ -112,14 +118,21 @@ class Fleet:
                 self._log.error("the policies cannot be looked for", exception=error)
 
     async def look(self) -> None:
-        """Take up new files, let go of those that are gone, and read again those that have changed."""
-        found = await asyncio.to_thread(policy_files, self._paths)
-        for path in [path for path in self._members if path not in found]:
+        """Take up new files, let go of those that are gone, and read again those that have changed.
+
+        Raises:
+            OSError: a folder cannot be listed; every service goes on.
+        """
+        found = await asyncio.to_thread(policy_files, self._paths, self._folders)
+        before, self._found = found if self._found is None else self._found, found
+        for path in [path for path in self._members if path not in found and path not in before]:
             member = self._members.pop(path)
             what = "policy gone; its service ends, and a rollout that runs is guarded by nobody until it is back"
             self._log.warn(what, file=path, service=member.name)
             await self._leave(member)
         for path, mark in found.items():
+            if path not in before or mark != before[path]:
+                continue
             if path not in self._members:
                 member = self._members[path] = Member(path, mark, path.stem)
                 member.task = asyncio.create_task(self._keep(member))
@@ -128,7 +141,8 @@ class Fleet:
                 self._members[path].changed.set()
 
     async def reload(self) -> None:
-        """Read every policy again, as after a change of all files."""
+        """Read every policy again, as after a change of all files, which whoever asks has written whole."""
+        self._found = None
         await self.look()
         for member in self.members:
             member.changed.set()
@@ -188,7 +202,7 @@ class Fleet:
         """Whether a changed file needs no restart: it is in force, or is faulty and what was before stays."""
         member.changed.clear()
         try:
-            await service.reload()
+            await self._reloaded(member, service)
         except RestartNeededError as error:
             self._log.info("restarting one service for its changed policy", service=member.name, reason=str(error))
             return False
@@ -200,13 +214,33 @@ class Fleet:
             self._log.info("policy reloaded", service=member.name)
         return True
 
-    @contextlib.contextmanager
-    def _claimed(self, name: str, member: Member) -> Iterator[None]:
-        """A service's name, which one policy at a time may have."""
-        other = self._claims.setdefault(name, member)
+    async def _reloaded(self, member: Member, service: Service) -> None:
+        """Have a changed file taken over.
+
+        Raises:
+            RestartNeededError: only a restart helps, and the file can be served then.
+            CanaryError: it is faulty.
+        """
+        try:
+            await service.reload()
+        except RestartNeededError:
+            async with self._reading:
+                policy = await asyncio.to_thread(load_policy, member.path)
+            self._require_free(policy.service, member)
+            raise
+
+    def _require_free(self, name: str, member: Member) -> None:
+        """Refuse a service's name that another policy has."""
+        other = self._claims.get(name, member)
         if other is not member:
             what = f"{name} is the service of {other.path} already"
             raise PolicyError([Fault("service", what, "give each service a name of its own")])
+
+    @contextlib.contextmanager
+    def _claimed(self, name: str, member: Member) -> Iterator[None]:
+        """A service's name, which one policy at a time may have."""
+        self._require_free(name, member)
+        self._claims[name] = member
         member.name = name
         try:
             yield

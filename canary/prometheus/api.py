@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from canary.certificates import untrusted
 from canary.errors import RemoteError, SecretError, reason, shown
 from canary.prometheus.access import Access
 
@@ -30,6 +31,9 @@ _CHUNK_BYTES = 64 * 2**10
 
 # What a server says about a question that it refuses is for people: its beginning is enough.
 _COMPLAINT_BYTES = 16 * 2**10
+
+# What is answered to whoever does not show what is wanted.
+_LET_IN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
@@ -127,17 +131,24 @@ class JsonApi:
                 ) as answer:
                     if answer.status == HTTPStatus.OK:
                         return await self._body(path, answer)
-                    complaint = _complaint(await _beginning(answer, _COMPLAINT_BYTES))
+                    beginning = await _beginning(answer, _COMPLAINT_BYTES)
+                    complaint = _complaint(beginning)
+                    if not complaint and answer.status in _LET_IN and answer.content_type == "text/plain":
+                        complaint = shown(beginning)  # Mimir's "no org id"; a page would be for browsers
         except SecretError as error:
             raise self.error(path, f"{error.place}: {error.what}", error.remedy) from error
         except TimeoutError as error:
             raise self.error(path, f"no answer within {self._limits.seconds:g}s", start) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self.error(path, f"unreachable ({_cause(error)})", start) from error
+            remedy = untrusted(error, f"{self._key}.ca_file") or start
+            raise self.error(path, f"unreachable ({_cause(error)})", remedy) from error
         what = f"expected status 200, found {answer.status}" + (f" ({complaint})" if complaint else "")
-        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        if answer.status in _LET_IN:
             raise self.error(
-                path, what, f"give {self._key} the `username` and `password_file`, or the `token_file`, that it wants"
+                path,
+                what,
+                f"give {self._key} the `username` and `password_file`, the `token_file`, or the `headers` (a tenant's) "
+                "that it wants",
             )
         # It was understood and refused: then the address is right, and its own words say what is wrong.
         raise self.error(path, what, "" if complaint else None)

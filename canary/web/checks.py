@@ -98,7 +98,7 @@ class RequestChecks:
             connection = of_request(request)
             connection.began()
             try:
-                if self._doors is not None and (found := await self._doors.find(request)) is not None:
+                if self._doors is not None and (found := await self._behind(self._doors, request)) is not None:
                     checks, route = found
                 address = checks.address(request)
                 await self._users.admit(request, address, password=checks.asks_password(route, request))
@@ -109,6 +109,16 @@ class RequestChecks:
                 connection.answered()
 
         return checked
+
+    async def _behind(
+        self, doors: "Doors[Any, RequestChecks]", request: web.Request
+    ) -> "tuple[RequestChecks, Route] | None":
+        """The service's checks and route; that there is none is told to those only who may ask at all."""
+        try:
+            return await doors.find(request)
+        except web.HTTPException:
+            await self._users.admit(request, self.address(request), password=True)
+            raise
 
     async def answer(self, route: Route, request: web.Request, connection: Progress) -> web.StreamResponse:
         """What a route of the table answers to a caller whom it may answer.

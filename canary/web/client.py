@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from canary.certificates import tls_context
+from canary.certificates import tls_context, untrusted
 from canary.errors import (
     CanaryError,
     JournalError,
@@ -42,6 +42,11 @@ _TIMEOUT_SECONDS = 60.0
 
 _ERRORS: Mapping[int, type[CanaryError]] = {400: PayloadError, 409: RefusedError, 428: UnseenError, 503: JournalError}
 
+_ABSENT = "see that `canary receiver` runs, and that receiver.url in the policy is right"
+
+CA_KEY = "receiver.ca_file"
+"""The policy's key that names whom to believe about the receiver."""
+
 _ELSEWHERE = "correct receiver.url: each of several services has its receiver below /services/NAME, one alone has none"
 
 # What a person may do without having seen anything: it only ever lowers the weight, or leaves it where it is.
@@ -61,7 +66,21 @@ def connector(policy: Policy) -> aiohttp.TCPConnector:
         return aiohttp.TCPConnector(ssl=tls_context(whole(policy.base, file)))
     except OSError as error:  # ssl's own errors are one
         what = f"the file {file} cannot be used ({reason(error)})"
-        raise SecretError(what, place="receiver.ca_file") from error
+        raise SecretError(what, place=CA_KEY) from error
+
+
+def own_token(policy: Policy) -> str | None:
+    """The operator's token of the person who runs this process; None where the policy names none.
+
+    Raises:
+        SecretError: it is named but cannot be read.
+    """
+    receiver, name = policy.receiver, operator()
+    key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
+    if (own := receiver.operators.get(name)) is not None:
+        key, file, env = f"operators.{name}.token", own.token_file, own.token_env
+    text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
+    return text.split()[0] if text else None
 
 
 class UnansweredError(RemoteError):
@@ -105,12 +124,7 @@ class Client:
         Raises:
             SecretError: the operator's token is named but cannot be read.
         """
-        receiver, name = policy.receiver, operator()
-        key, file, env = "operator_token", receiver.operator_token_file, receiver.operator_token_env
-        if (own := receiver.operators.get(name)) is not None:
-            key, file, env = f"operators.{name}.token", own.token_file, own.token_env
-        text = read_secret(f"receiver.{key}", file=file, env=env, base=policy.base)
-        token = text.split()[0] if text else None
+        receiver, token = policy.receiver, own_token(policy)
         async with aiohttp.ClientSession(connector=connector(policy)) as session:
             yield cls(receiver.url, token, session, zone=receiver.timezone, nobody=stranger(policy))
 
@@ -236,7 +250,7 @@ class Client:
             raise (RemoteError if unsent else UnansweredError)(
                 reason(error),
                 place=f"cannot reach the receiver at {url}",
-                remedy="see that `canary receiver` runs, and that receiver.url in the policy is right",
+                remedy=untrusted(error, CA_KEY) or _ABSENT,
             ) from error
 
     def _at(self, path: str) -> str:

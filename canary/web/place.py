@@ -8,7 +8,7 @@ compares by origin, a form, must know the address outside.
 
 from dataclasses import dataclass, replace
 from typing import Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from canary.errors import WebConfigError
 
@@ -21,7 +21,7 @@ class Place:
         prefix: what stands before every path of the table of routes, without a slash at its end.
         root: the path of its page for a browser, with a slash at its end.
         scheme: of its address for a browser; empty when nobody said.
-        origin: host and perhaps port for a browser; empty when nobody said.
+        origin: host and perhaps port, as a browser writes them; empty when nobody said.
     """
 
     prefix: str = ""
@@ -36,18 +36,22 @@ class Place:
         Raises:
             WebConfigError: one of them cannot be used.
         """
-        parts = urlsplit(external_url)
-        if external_url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query):
+        if "@" in external_url.partition("://")[2].partition("/")[0]:
+            raise WebConfigError("--web.external-url: holds a user or a password, which browsers would be told")
+        try:
+            parts = urlsplit(external_url)
+            origin = _origin(parts)
+        except ValueError:  # a port that is none, a bracket that is missing, a name that no browser takes
+            parts, origin = urlsplit(""), ""
+        if external_url and (parts.scheme not in _PORTS or not origin or parts.query or parts.fragment):
             raise WebConfigError(
                 f"--web.external-url: expected an address such as https://shop.example/canary, found {external_url!r}"
             )
-        if parts.username is not None or parts.password is not None:
-            raise WebConfigError("--web.external-url: holds a user or a password, which browsers would be told")
         outside = _trimmed(parts.path)
         prefix = outside if route_prefix is None else _trimmed(route_prefix)
         if any(character in prefix for character in "{}?#%") or not prefix.isprintable():
             raise WebConfigError(f"--web.route-prefix: expected a plain path such as /canary, found {prefix!r}")
-        return cls(prefix, f"{outside if external_url else prefix}/", parts.scheme, parts.netloc)
+        return cls(prefix, f"{outside if external_url else prefix}/", parts.scheme, origin)
 
     @property
     def host(self) -> str:
@@ -61,6 +65,21 @@ class Place:
 
 AT_ROOT: Final = Place()
 """Everything at `/`, and no address but the one that was asked."""
+
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def _origin(parts: SplitResult) -> str:
+    """Host and port as browsers send them in `Origin`: the name in lower case, and no port that the scheme has anyway.
+
+    Raises:
+        ValueError: there is no such host or port.
+    """
+    name = parts.hostname or ""
+    host = name if name.isascii() else name.encode("idna").decode()
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    return (f"[{host}]" if ":" in host else host) + port
 
 
 def _trimmed(path: str) -> str:

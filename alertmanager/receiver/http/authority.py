@@ -36,7 +36,7 @@ class Authority:
         people: Mapping[str, tuple[str, ...]] | None = None,
         asked: Collection[Role] = (),
     ) -> None:
-        self._asked = asked
+        self._wanted = {Role.WEBHOOK, Role.OPERATOR, *asked}
         self._people = {name: tuple(map(str.encode, own)) for name, own in (people or {}).items()}
         self._tokens = {role: tuple(token.encode() for token in tokens.get(role, ())) for role in Role if role.bearer}
         self._tokens[Role.OPERATOR] += tuple(token for own in self._people.values() for token in own)
@@ -97,8 +97,7 @@ class Authority:
             SecretError: an address is not a loopback one and a token is missing.
             WebConfigError: an address is not one.
         """
-        needed = {Role.WEBHOOK, Role.OPERATOR, *self._asked}
-        missing = [key for role, key in _KEYS.items() if role in needed and not self._tokens[role]]
+        missing = [key for role, key in _KEYS.items() if role in self._wanted and self.open(role)]
         for address in addresses:
             if missing and not _loopback(split_address(address)[0]):
                 raise SecretError(
@@ -106,6 +105,24 @@ class Authority:
                     place=f"--web.listen-address {address}",
                     remedy=f"set {' and '.join(missing)} in the policy, or listen on 127.0.0.1",
                 )
+
+    def require_closed_as(self, before: "Authority") -> None:
+        """Refuse to let strangers into a role that has needed a token until now, as a reload would.
+
+        A policy that is cut off, or lacks a section by mistake, is valid, and would hand its commands to everybody.
+
+        Raises:
+            SecretError: a role that was closed is open.
+        """
+        opened = [
+            key for role, key in _KEYS.items() if role in self._wanted and self.open(role) and not before.open(role)
+        ]
+        if opened:
+            raise SecretError(
+                "no token any more, and whoever reaches the receiver could give it commands",
+                place=" and ".join(opened),
+                remedy="put it back; to go without it, restart the receiver",
+            )
 
 
 def _needed(policy: Policy) -> Mapping[Role, bool]:

@@ -78,6 +78,33 @@ async def test_two_services_share_a_port_and_a_journal_and_obey_their_own_tokens
         assert "rollback" not in [entry.label for entry in await journal.entries()]
 
 
+async def test_a_policy_that_lost_its_tokens_opens_nothing(tmp_path: Path) -> None:
+    """Cut off while it was written, say: it is refused, though a router changed with it, and the one before stays."""
+    port = free_port()
+    path = write(tmp_path, "shop", port)
+    policy = load_policy(path)
+    running = asyncio.create_task(serve_all([tmp_path / "policies"], WebOptions((f"127.0.0.1:{port}",))))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http, Client.of(policy) as shop:
+        said: list[str] = []
+
+        async def told() -> bool:
+            async with http.get("/api/v1/services") as answer:
+                said.append((await answer.json())[0]["fault"])
+            return bool(said[-1])
+
+        await eventually(lambda: listens(port), "the port is open")
+        await eventually(partial(_leads, shop), "it leads")
+        path.write_text(f"service: shop\nstate: {{url: '{policy.state.url}'}}\n", encoding="utf-8")
+        await eventually(told, "the list says what is wrong")
+        async with http.post("/services/shop/api/v1/freeze", json={"actor": "nobody", "reason": "mine"}) as answer:
+            stranger = answer.status
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert "receiver.token_file and receiver.operator_token_file: no token any more" in said[-1]
+    assert stranger == 401
+
+
 async def _leads(*clients: Client) -> bool:
     try:
         return all([(await client.get("status"))["leading"] for client in clients])

@@ -1,5 +1,6 @@
 """Several policies under one supervisor: what befalls one touches no other."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import bcrypt
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -82,6 +84,12 @@ def fleet_of(openings: Openings, *paths: Path) -> Fleet:
     return Fleet(paths, openings, SystemClock())
 
 
+async def settled(fleet: Fleet) -> None:
+    """The files are as they are for two looks."""
+    for _ in range(2):
+        await fleet.look()
+
+
 def faults(fleet: Fleet) -> dict[str, str]:
     """What is wrong, by service."""
     return {member.name: member.fault for member in fleet.members if member.fault}
@@ -124,12 +132,12 @@ async def test_files_that_come_change_and_go_are_followed(folder: Path) -> None:
         await eventually(lambda: fleet.settled, "followed")
         (folder / "toys.yaml").write_text("service: toys\n", encoding="utf-8")
         (folder / "shop.yaml").write_text("service: shop\n# changed\n", encoding="utf-8")
-        await fleet.look()
+        await settled(fleet)
         await eventually(lambda: "toys" in openings.opened and openings.reloaded == ["shop"], "followed")
         openings.refusing["shop"] = RestartNeededError([])
         (folder / "shop.yaml").write_text("service: shop\n# changed again\n", encoding="utf-8")
         (folder / "toys.yaml").unlink()
-        await fleet.look()
+        await settled(fleet)
         await eventually(lambda: openings.opened.count("shop") == 2, "followed")
 
         assert openings.closed.count("toys") == 1
@@ -154,7 +162,7 @@ async def test_a_policy_that_is_faulty_stops_only_itself_and_never_what_it_was_b
         openings.faulty.clear()
         for name in ("books", "shop"):
             (folder / f"{name}.yaml").write_text(f"service: {name}\n# changed\n", encoding="utf-8")
-        await fleet.look()
+        await settled(fleet)
         await eventually(lambda: fleet.service("books") is not None and not openings.refusing, "followed")
         assert fleet.service("shop") is not None
         assert "shop" not in openings.closed
@@ -171,6 +179,62 @@ async def test_a_name_belongs_to_one_policy(folder: Path) -> None:
         assert openings.opened.count("shop") == 1
         (fault,) = faults(fleet).values()
         assert "shop is the service of" in fault
+
+
+async def test_a_file_counts_when_it_is_written_whole_and_is_gone_when_it_stays_away(folder: Path) -> None:
+    """What one look finds may be the beginning of a file, or the moment in which it is replaced."""
+    openings = Openings()
+    fleet = fleet_of(openings, folder)
+    path = folder / "shop.yaml"
+    async with fleet.running():
+        await eventually(lambda: fleet.settled, "followed")
+        for text in ("service: shop\n# half", "service: shop\n# half of it", "service: shop\n# whole\n"):
+            path.write_text(text, encoding="utf-8")
+            (folder / "toys.yaml").write_text(text.replace("shop", "toys"), encoding="utf-8")
+            await fleet.look()
+            assert (openings.reloaded, "toys" in openings.opened) == ([], False)
+        await fleet.look()
+        await eventually(lambda: openings.reloaded == ["shop"] and "toys" in openings.opened, "followed")
+
+        whole = path.read_text(encoding="utf-8")
+        path.unlink()
+        await fleet.look()
+        path.write_text(whole, encoding="utf-8")
+        await settled(fleet)
+        assert "shop" not in openings.closed
+
+
+async def test_a_folder_that_cannot_be_listed_ends_no_service(folder: Path) -> None:
+    """Nobody knows then which policies there are; when it is back, its services are as they were."""
+    openings = Openings()
+    fleet = fleet_of(openings, folder)
+    async with fleet.running():
+        await eventually(lambda: fleet.settled, "followed")
+        away = await asyncio.to_thread(folder.rename, folder.with_name("away"))
+        for _ in range(2):
+            with pytest.raises(OSError, match="No such file"):
+                await fleet.look()
+        assert fleet.service("shop") is not None
+        await asyncio.to_thread(away.rename, folder)
+        await settled(fleet)
+
+        assert (openings.opened, openings.closed) == (["books", "shop"], [])
+
+
+async def test_a_running_service_does_not_end_for_a_name_that_another_has(folder: Path) -> None:
+    """As when one policy is copied over another by mistake: the fault is told, and what was before stays in force."""
+    openings = Openings()
+    fleet = fleet_of(openings, folder)
+    async with fleet.running():
+        await eventually(lambda: fleet.settled, "followed")
+        openings.refusing["shop"] = RestartNeededError([])
+        (folder / "shop.yaml").write_text("service: books\n# copied\n", encoding="utf-8")
+        await settled(fleet)
+        await eventually(lambda: bool(faults(fleet)), "told")
+
+        assert "books is the service of" in faults(fleet)["shop"]
+        assert fleet.service("shop") is not None
+        assert openings.closed == []
 
 
 async def test_a_service_that_cannot_tell_its_state_leaves_the_list_whole(folder: Path) -> None:
@@ -227,3 +291,26 @@ async def test_each_service_has_a_door_and_all_have_a_list(folder: Path) -> None
             ("broken", False, True),
             ("shop", True, False),
         ]
+
+
+async def test_which_services_there_are_is_told_to_nobody_without_a_password(folder: Path) -> None:
+    """Whoever may not ask is refused alike at a service that runs, at one that does not, and at a path of neither."""
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    web_config = folder / "web.config"
+    web_config.write_text(f"basic_auth_users: {{ada: '{hashed}'}}\n", encoding="utf-8")
+    fleet = fleet_of(Openings(), folder)
+    async with (
+        fleet.running(),
+        front("receiver", fleet, WebOptions(config_file=web_config)).serving() as urls,
+        aiohttp.ClientSession(urls[0]) as http,
+    ):
+        await eventually(lambda: fleet.settled, "followed")
+
+        async def statuses(**headers: str) -> list[int]:
+            paths = ("/services/shop/", "/services/nobody/", "/services/shop/nothing", "/services/nobody", "/nothing")
+            return [(await http.get(path, allow_redirects=False, headers=headers)).status for path in paths]
+
+        strangers, ada = await statuses(), await statuses(Authorization=aiohttp.encode_basic_auth("ada", "right"))
+
+    assert strangers == [401] * 5
+    assert ada == [200, 404, 404, 302, 404]

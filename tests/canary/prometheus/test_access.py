@@ -196,3 +196,21 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, written: str, expected: st
         _policy(tmp_path, f"  prometheus: {written}\n")
 
     assert expected in str(caught.value)
+
+
+async def test_a_proxy_that_wants_a_tenant_says_so_in_its_own_words(tmp_path: Path) -> None:
+    """It refuses in plain text, as Mimir does: that is told, with `headers` among what may be missing."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if "X-Scope-OrgID" in request.headers:
+            return web.json_response([])
+        return web.Response(status=401, text="no org id")
+
+    async with served(web.get("/{path:.*}", answer)) as address, aiohttp.ClientSession() as http:
+        stranger, tenant = (
+            Alertmanager.of(_policy(tmp_path, f"  alertmanager: {{url: 'http://{address}'{headers}}}\n"), http)
+            for headers in ("", ", headers: {X-Scope-OrgID: shop}")
+        )
+        with pytest.raises(RemoteError, match=r"found 401 \(no org id\); give receiver.alertmanager .* `headers`"):
+            await stranger.silences()
+        assert await tenant.silences() == []

@@ -16,10 +16,15 @@ from canary.web.place import AT_ROOT, Place
         ("https://a.example/x/", None, Place("/x", "/x/", "https", "a.example")),
         ("https://a.example/x", "/", Place("", "/x/", "https", "a.example")),
         ("https://a.example/x", "/y", Place("/y", "/x/", "https", "a.example")),
+        ("https://A.Example:443/x", None, Place("/x", "/x/", "https", "a.example")),
+        ("http://a.example:80", None, Place("", "/", "http", "a.example")),
+        ("https://a.example:80", None, Place("", "/", "https", "a.example:80")),
+        ("http://[::1]:99", None, Place("", "/", "http", "[::1]:99")),
+        ("https://bücher.example", None, Place("", "/", "https", "xn--bcher-kva.example")),
     ],
 )
 def test_the_flags_mean_what_they_mean_to_prometheus(external: str, prefix: str | None, expected: Place) -> None:
-    """The prefix is the external address's path, unless it is given."""
+    """The prefix is the external address's path, unless it is given; host and port are as browsers write them."""
     assert Place.of(external, prefix) == expected
 
 
@@ -27,7 +32,11 @@ def test_the_flags_mean_what_they_mean_to_prometheus(external: str, prefix: str 
     ("external", "prefix", "complaint"),
     [
         ("shop.example/canary", None, "expected an address"),
+        ("https://shop.example:99999/", None, "expected an address"),
+        ("https://[::1/", None, "expected an address"),
+        ("https://shop.example/#canary", None, "expected an address"),
         ("https://u:hunter2@shop.example/", None, "holds a user or a password"),
+        ("https://u:hunter2@[::1/", None, "holds a user or a password"),
         ("", "/{service}", "expected a plain path"),
     ],
 )

@@ -1,6 +1,7 @@
 """TLS on both sides: what our listeners take, and whom our clients believe."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,17 +21,20 @@ from canary.prometheus.client import Prometheus
 from canary.web.client import Client
 from canary.web.options import WebOptions
 from canary.web.service import Service
+from canaryctl.check.receiver import check_receiver
 from tests.support.web.certificates import Authority
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates for `localhost`: a good one, one that has expired, and one of an authority that nobody named."""
+    """Certificates for `localhost`: good, expired, not yet valid, and of an authority that nobody named."""
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder)
     authority.issue("good")
     authority.issue("expired")
     authority.expire("expired")
+    authority.issue("future")
+    authority.postpone("future")
     certificate, key = Authority(folder / "stranger").issue("strange")
     certificate.rename(folder / "strange.crt")
     key.rename(folder / "strange.key")
@@ -70,6 +74,11 @@ async def _alertmanager(folder: Path, url: str) -> str:
 async def _receiver(folder: Path, url: str) -> str:
     async with Client.of(_policy(folder, f"url: '{url}', ca_file: authority.crt")) as client:
         return await _said(lambda: client.get("status"))
+
+
+async def _check(folder: Path, url: str) -> str:
+    (finding,) = await check_receiver(_policy(folder, f"url: '{url}', ca_file: authority.crt"))
+    return f"{finding.what}; {finding.remedy}"
 
 
 async def _gate(folder: Path, url: str) -> str:
@@ -117,6 +126,37 @@ async def test_a_server_is_believed_by_its_certificate_only(
     assert "mismatch" in refused["name"]
     assert "unable to get local issuer" in refused["authority"] or "self" in refused["authority"]
     assert refused["version"]
+
+
+@pytest.mark.parametrize(
+    ("client", "key"),
+    [
+        (_prometheus, "receiver.prometheus.ca_file"),
+        (_alertmanager, "receiver.alertmanager.ca_file"),
+        (_receiver, "receiver.ca_file"),
+        (_check, "receiver.ca_file"),
+    ],
+)
+async def test_what_is_wrong_with_a_certificate_has_its_own_remedy(
+    client: Callable[[Path, str], Awaitable[str]], key: str, folder: Path
+) -> None:
+    """The remedy is not to start a server that answers: what is to be done is about its certificate, or the clocks."""
+    said = {}
+    for what, name, host in (
+        ("expired", "expired", "localhost"),
+        ("not yet valid", "future", "localhost"),
+        ("mismatch", "good", "127.0.0.1"),
+        ("trusted", "strange", "localhost"),
+    ):
+        async with _server(folder, name) as port:
+            said[what] = await client(folder, f"https://{host}:{port}")
+
+    assert all(what in text for what, text in said.items())
+    assert "give the server a new certificate" in said["expired"]
+    assert "see that the clocks of both machines are right" in said["not yet valid"]
+    assert "ask by a name that is in it" in said["mismatch"]
+    assert f"name the authority that signed it in {key}" in said["trusted"]
+    assert not re.search("start (it|`canary)", "".join(said.values()))
 
 
 async def test_a_listener_takes_no_old_version_and_no_expired_client(folder: Path) -> None:

@@ -10,13 +10,20 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
+import bcrypt
 from aiohttp import web
 
+from alertmanager.receiver.http.access import ReceiverAccess
+from alertmanager.receiver.http.authority import Authority
+from alertmanager.receiver.http.page.sessions import Sessions
 from canary import names
 from canary.policy import Policy
 from canary.prometheus import Alertmanager as Router
 from canary.prometheus import Prometheus as Questions
 from canary.timing.clock import SystemClock
+from canary.web.options import WebOptions
+from canary.web.routes.table import Role
+from canary.web.service import Service
 from canaryctl.check import Finding, Status
 from canaryctl.check.alertmanager import check_alertmanager, check_silences
 from canaryctl.check.clock import check_clock
@@ -284,6 +291,29 @@ async def test_the_receiver_must_be_ready(write_policy: Write) -> None:
 
     assert ready[0].status is Status.OK
     assert (gone[0].status, gone[0].remedy) == (Status.FAILED, "start `canary receiver`")
+
+
+async def test_a_receiver_that_wants_a_password_of_readers_is_asked_with_the_operators_token(
+    tmp_path: Path, write_policy: Write
+) -> None:
+    """It passes with the right one; without it, or with another's, it is said what is missing."""
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    (tmp_path / "web.config").write_text(f"basic_auth_users: {{ada: '{hashed}'}}\n", encoding="utf-8")
+    for name in ("operator", "another"):
+        (tmp_path / name).write_text(f"{name}-token-0123456789\n", encoding="utf-8")
+    authority = Authority({Role.OPERATOR: ("operator-token-0123456789",)})
+    receiver = Service(
+        name="receiver",
+        options=WebOptions(config_file=tmp_path / "web.config"),
+        access=ReceiverAccess(lambda: authority, Sessions(SystemClock(), bool)),
+    )
+    tokens = [f", operator_token_file: {tmp_path / name}" for name in ("operator", "another", "none")]
+    async with receiver.serving() as (url,):
+        policies = [write_policy(f"receiver: {{url: '{url}'{token}}}\n") for token in (*tokens, "")]
+        found = [(await check_receiver(policy))[0] for policy in policies]
+
+    assert [one.status for one in found] == [Status.OK, *[Status.FAILED] * 3]
+    assert {one.remedy for one in found[1:]} == {"set receiver.operator_token_file as the receiver has it"}
 
 
 class WrongClock(SystemClock):

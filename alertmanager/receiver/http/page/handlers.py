@@ -230,6 +230,13 @@ class Page:
         secure = place.scheme == "https" or request.scheme == "https"
         response.set_cookie(COOKIE, session.id, path=place.root, httponly=True, samesite="Strict", secure=secure)
 
+    def refused(self, request: web.Request, status: int, error: CanaryError) -> web.Response:
+        """A refusal as people read it."""
+        _, inside, rest = request.path.removeprefix(self._place.prefix).partition("/page/")
+        root = "../" * (rest.count("/") + 1) if inside else "./"
+        title = "Not found" if status == HTTPStatus.NOT_FOUND else "Refused"
+        return _page(forms.message(title, f"{str(error)[:1].upper()}{str(error)[1:]}.", root), status)
+
     def _after(self, path: str) -> str:
         """Where to go after signing in: a page of ours, never another site."""
         ours = {*(verb.value for verb in self.verbs), *(one.name for one in ERRANDS)}
@@ -238,14 +245,6 @@ class Page:
 
 def _actor(call: Call, session: Session) -> str:
     return f"{proven_name(call.request) or session.name} (page)"
-
-
-def as_page(request: web.Request, status: int, error: CanaryError) -> web.Response:
-    """A refusal as people read it."""
-    _, inside, rest = request.path.partition("/page/")
-    root = "../" * (rest.count("/") + 1) if inside else "./"
-    title = "Not found" if status == HTTPStatus.NOT_FOUND else "Refused"
-    return _page(forms.message(title, f"{str(error)[:1].upper()}{str(error)[1:]}.", root), status)
 
 
 def _asset(name: str, kind: str) -> Callable[[Call], Awaitable[web.Response]]:

@@ -34,6 +34,9 @@ _ALIVE_SECONDS = 10.0
 # Who takes no event for this long has stopped reading, and only holds a connection.
 _TAKE_SECONDS = 10.0
 
+# nginx keeps what a server sends until a buffer is full, unless that server asks it not to.
+_STREAM = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+
 # An event, and no comment of the stream: the page's script must hear it, to know a connection that died without a word.
 _STILL_HERE = b"event: alive\ndata: {}\n\n"  # one without data is none for browsers
 
@@ -89,7 +92,7 @@ class Live:
             Refusal: the viewer, or all together, have as many pages open as they may.
         """
         self._admit(viewer, _STREAMS_PER_SESSION if signed_in else _STREAMS_PER_ADDRESS)
-        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={**HEADERS, **_STREAM})
         wake_up = WakeUp(self._clock)
         self._wake_ups[wake_up] = viewer
         sent: dict[str, int] = {}

@@ -101,3 +101,15 @@ def test_nobody_is_two_people(tmp_path: Path, twin: str) -> None:
     with pytest.raises(SecretError, match=rf"receiver.operators.bob: has the token of {twin} too") as refused:
         Authority.of(Policy(service="shop", receiver=section, base=str(tmp_path)))
     assert "token-of" not in str(refused.value)
+
+
+def test_a_role_that_was_closed_is_not_opened() -> None:
+    """A policy without its tokens is refused by name; one that never had any, or needs none any more, is not."""
+    with pytest.raises(SecretError, match=r"receiver\.operator_token_file: no token"):
+        Authority({Role.WEBHOOK: ("alpha",)}).require_closed_as(TOKENS)
+    with pytest.raises(SecretError, match=r"receiver\.flags_token_file"):
+        Authority({Role.WEBHOOK: ("a",), Role.OPERATOR: ("b",)}, asked=[Role.FLAGS]).require_closed_as(
+            Authority({Role.FLAGS: ("c",)})
+        )
+    Authority({}).require_closed_as(Authority({Role.FLAGS: ("c",)}))
+    TOKENS.require_closed_as(Authority({}))
