@@ -24,6 +24,11 @@ _SECTIONS = {"scrape_configs", "scrape_config_files", "rule_files", "alerting", 
 
 _PARTS = ("exporter", "verdicts", "receiver", "assignments")
 """Whose jobs are ours. Those of the shop itself may be theirs, and then say more than ours would."""
+_ACCESS = (
+    "scheme", "basic_auth", "authorization", "oauth2", "tls_config", "http_headers", "proxy_url", "proxy_from_environment",
+    "no_proxy", "proxy_connect_header",
+)  # fmt: skip
+"""What a job of ours keeps as they have written it: the policy knows the way to the parts, and no password of them."""
 
 
 def is_prometheus(data: Section) -> bool:
@@ -44,7 +49,8 @@ def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Pat
     ours = scrape_config(*policies)
     services = [*(policy.service for policy in policies), *removed]
     own = [f"kpi-canary-{part}-{service}" for service in services for part in _PARTS]
-    jobs = [job for job in parts_of(theirs, "scrape_configs") if job.get("job_name") not in own]
+    every = parts_of(theirs, "scrape_configs")
+    jobs = [job for job in every if job.get("job_name") not in own]
     there = [job.get("job_name") for job in jobs]
     # Of a folder that we wrote into before they would be loaded twice, and each alert would fire twice.
     ours_by_name = {path.name for path in rules} | {
@@ -56,9 +62,18 @@ def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Pat
             **theirs,
             "alerting": _alerting(theirs.get("alerting") or {}, ours["alerting"]["alertmanagers"]),
             "rule_files": [*named, *map(str, rules)],
-            "scrape_configs": [*jobs, *(job for job in ours["scrape_configs"] if job["job_name"] not in there)],
+            "scrape_configs": [
+                *jobs,
+                *(_with_access(job, every) for job in ours["scrape_configs"] if job["job_name"] not in there),
+            ],
         }
     )
+
+
+def _with_access(job: Section, theirs: Sequence[Section]) -> Section:
+    """A job of ours, with what they have added to get in where it was there before."""
+    before = next((one for one in theirs if one.get("job_name") == job["job_name"]), {})
+    return {**job, **{key: before[key] for key in _ACCESS if key in before and key not in job}}
 
 
 def _alerting(theirs: Any, ours: Sequence[Section]) -> Section:

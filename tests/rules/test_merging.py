@@ -40,6 +40,22 @@ def test_theirs_stays_and_ours_is_added_once() -> None:
     assert once["rule_files"] == ["rules/*.yml", str(RULES[0])]
 
 
+def test_a_password_that_they_gave_to_a_job_of_ours_stays() -> None:
+    """The policy knows no password of exporter or receiver; what is ours about the job is renewed all the same."""
+    once = merge(THEIRS)
+    [job] = [job for job in once["scrape_configs"] if job["job_name"] == "kpi-canary-receiver-corner-shop"]
+    access = {
+        "basic_auth": {"username": "prometheus", "password_file": "/etc/password"},
+        "tls_config": {"ca_file": "/ca"},
+    }
+    job |= access | {"scrape_interval": "5m"}
+
+    [again] = [job for job in merge(once)["scrape_configs"] if job["job_name"] == "kpi-canary-receiver-corner-shop"]
+
+    assert {key: again[key] for key in access} == access
+    assert again["scrape_interval"] != "5m"
+
+
 def test_rules_of_another_folder_are_not_loaded_twice() -> None:
     """What was generated elsewhere before is renewed; a rule file of theirs stays."""
     before = ["/srv/old/" + RULES[0].name, "/srv/shop.rules.yml"]
