@@ -25,8 +25,8 @@ _SECTIONS = {"scrape_configs", "scrape_config_files", "rule_files", "alerting", 
 _PARTS = ("exporter", "verdicts", "receiver", "assignments")
 """Whose jobs are ours. Those of the shop itself may be theirs, and then say more than ours would."""
 _ACCESS = (
-    "scheme", "basic_auth", "authorization", "oauth2", "tls_config", "http_headers", "proxy_url", "proxy_from_environment",
-    "no_proxy", "proxy_connect_header",
+    "scheme", "basic_auth", "authorization", "oauth2", "tls_config", "http_headers",
+    "proxy_url", "proxy_from_environment", "no_proxy", "proxy_connect_header",
 )  # fmt: skip
 """What a job of ours keeps as they have written it: the policy knows the way to the parts, and no password of them."""
 
