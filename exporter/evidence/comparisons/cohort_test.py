@@ -222,7 +222,8 @@ class CohortTest:
         phase_lower, phase_upper = self._bounds(hazards.newest(), since_phase)
         plain = Trajectory.plain(
             time=timeline.end_of(buckets),
-            estimate=self._change(hazards, estimate(grid, path[:, :size])),
+            # The grid ends somewhere, and the rates' own bounds may be beyond.
+            estimate=np.clip(self._change(hazards, estimate(grid, path[:, :size])), lower, upper),
             lower=lower,
             upper=upper,
             log10_evidence=evidence,
