@@ -137,6 +137,7 @@ class Hazards:
         canary: at any age that any of its units have reached: what evidence has counted, estimates count too.
         own: of the canary, the share that its bounds are held against: in `newest` that of the present phase alone.
         phase: the canary's units and events of the present phase, at the last moment.
+        undecided: of how much more of the canary's units than of stable's the outcome is open; they may all fail.
     """
 
     values: Floats
@@ -144,6 +145,7 @@ class Hazards:
     canary: Share
     own: Share
     phase: Floats
+    undecided: float = 0.0
 
     @classmethod
     def of(cls, units: Floats, events: Floats, phase: Floats) -> Hazards:
@@ -152,11 +154,11 @@ class Hazards:
         canary = Share.of(units[1], events[1])[0]
         return cls(hazard, stable, canary, canary, phase)
 
-    def newest(self) -> Hazards:
+    def newest(self, undecided: float = 0.0) -> Hazards:
         """Those of the last moment, for what the present phase says."""
         stable, canary = (Share(side.value[[-1]], side.units[[-1]]) for side in (self.stable, self.canary))
         own = Share.of(self.phase[None, 0], self.phase[None, 1])[0]
-        return Hazards(self.values[[-1]], stable, canary, own, self.phase)
+        return Hazards(self.values[[-1]], stable, canary, own, self.phase, undecided)
 
     def conversion_change(self, log_ratio: Floats, rate: Floats | None = None) -> Floats:
         """The relative change of the share to whom it happened, of a (log) odds ratio of hazards.
@@ -196,7 +198,8 @@ class Hazards:
         lower, upper = _extremes([self.survival_change(end, rate) for end in ends for rate in rates])
         with np.errstate(divide="ignore"):
             most = np.where(rates[1] < 1.0, np.minimum(upper, rates[1] / (1.0 - rates[1])), np.inf)
-        return np.maximum(lower, -self.own.bounds(alpha / 2.0)[1]), most
+        lower = np.maximum(lower, -self.own.bounds(alpha / 2.0)[1])
+        return np.maximum(lower - self.undecided / np.maximum(1.0 - self.stable.value, 1e-9), -1.0), most
 
     def _spared(self, log_ratio: Floats, rate: Floats | None) -> tuple[Floats, Floats]:
         """Logarithms of the shares to whom it did not happen: stable's, and the canary's under the ratio."""

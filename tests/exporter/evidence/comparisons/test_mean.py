@@ -95,7 +95,7 @@ def _judged(value: Callable[[Floats, Bools], Floats], grid: EffectGrid = DECREAS
 @pytest.mark.parametrize("lost", [0.2, 0.5, 1.0])
 def test_a_canary_that_changes_the_one_price_is_found(lost: float) -> None:
     """Where values never vary on either side, half the price is a loss of half, and not unknown."""
-    path = _judged(lambda _, canary: 10.0 - 10.0 * lost * canary)
+    path = _judged(lambda _, canary: np.where(canary, 10.0 - 10.0 * lost, 10.0))
 
     assert path.log10_evidence[-1] > 5
     assert path.estimate[-1] == pytest.approx(-lost)
