@@ -63,6 +63,9 @@ class Setting:
         return self.grid.size + (self.lags.size if self.lags is not None else 0)
 
 
+_UNBOUNDED = 100.0
+"""A change by more than a hundredfold is bounded by nothing but how small stable's rate may be."""
+
 _MILESTONES = np.unique(np.geomspace(8.0, 1e9, 200).astype(np.int64))
 """Numbers of units, each a tenth more than the one before. Where nothing ever happens there is no other moment."""
 
@@ -261,7 +264,8 @@ class CohortTest:
         """The ends of the change: half of alpha is the ratio's, half that of the rate that it is a ratio to."""
         ends = confidence_sequence(self.setting.grid, likelihood, self.alpha / 2.0)
         bounds = hazards.conversion_bounds if self.setting.event_is_good else hazards.survival_bounds
-        return bounds(ends, self.alpha / 2.0)
+        lower, upper = bounds(ends, self.alpha / 2.0)
+        return lower, np.where(upper > _UNBOUNDED, np.inf, upper)
 
     def _not_slower(self, ranks: Restarted) -> Floats:
         """log10 of the evidence that the canary is worse, and not only slower: against every stretch at once."""
