@@ -170,8 +170,8 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
             )
     if unknown := [kpi.name for kpi in plan.kpis if kpi.name not in rates]:
         lines.append(
-            f"Nothing is known about {', '.join(unknown)}: no rows to go by, or none of them converted, succeeded or has "
-            "a value other than zero."
+            f"Nothing is known about {', '.join(unknown)}: no rows to go by, or none of them converted, succeeded or"
+            " has a value other than zero."
         )
     lines += [
         f"{kpi.name} of the shop is {format_measured_ratio(rates[kpi.name].ratio)}, near its floor of"
