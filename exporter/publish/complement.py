@@ -3,8 +3,8 @@
 A KPI with `complement: true` (cart abandonment) is published as one minus a conversion, and judged on the conversion,
 because the judge's tests are made for conversions. Whoever reads *cart abandonment -28 %* must not be told of the
 conversion's fall: the abandonment rose. With stable's conversion p, a relative change r of the conversion is a change
-of -r p / (1 - p) of the complement, so rises and falls, and the band's ends, change places. Where stable converts nobody
-or everybody, a change of the one says nothing of the other.
+of -r p / (1 - p) of the complement, so rises and falls, and the band's ends, change places. Where stable converts
+nobody or everybody, a change of the one says nothing of the other.
 """
 
 import math
