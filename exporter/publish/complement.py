@@ -3,7 +3,8 @@
 A KPI with `complement: true` (cart abandonment) is published as one minus a conversion, and judged on the conversion,
 because the judge's tests are made for conversions. Whoever reads *cart abandonment -28 %* must not be told of the
 conversion's fall: the abandonment rose. With stable's conversion p, a relative change r of the conversion is a change
-of -r p / (1 - p) of the complement, so rises and falls, and the band's ends, change places.
+of -r p / (1 - p) of the complement, so rises and falls, and the band's ends, change places. Where stable converts
+nobody or everybody, a change of the one says nothing of the other.
 """
 
 import math
@@ -33,7 +34,7 @@ def shown_change(kpi: Kpi, evidence: KpiEvidence, stable_value: float | None) ->
     judged = Change(evidence.estimate, evidence.lower, evidence.upper)
     if not is_complement(kpi):
         return judged
-    if stable_value is None or not 0.0 < stable_value <= 1.0:
+    if stable_value is None or not 0.0 < stable_value < 1.0:
         return Change(math.nan, -1.0, math.inf)
     factor = complement_factor(1.0 - stable_value)
     return Change(-judged.estimate * factor, max(-1.0, -judged.upper * factor), -judged.lower * factor)
@@ -48,7 +49,7 @@ def shown_tolerance(kpi: Kpi, stable_value: float | None) -> float | None:
     """
     if not is_complement(kpi):
         return kpi.tolerance
-    if stable_value is None or not 0.0 < stable_value <= 1.0:
+    if stable_value is None or not 0.0 < stable_value < 1.0:
         return None
     return kpi.tolerance * complement_factor(1.0 - stable_value)
 

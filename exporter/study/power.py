@@ -116,7 +116,7 @@ def power(kpi: KpiParameters, alpha: float, rates: Rates, stretches: Sequence[St
         likelihood = likelihood + seen * growth.likelihood
         variance += seen * growth.variance
         elapsed += stretch.minutes
-    if grid is None or variance <= 0.0:
+    if grid is None or variance <= 0.0 or (kpi.kind is Kind.MEAN and _fewer_side(rates, stretches) < mean.LEAST_UNITS):
         return 0.0
     # The evidence from the start is one of several that begin at other moments.
     weight = FROM_START if kpi.kind is not Kind.MEAN else 1.0
@@ -209,6 +209,12 @@ def _mean_growth(rates: Rates, traffic: float, change: float) -> Growth:
     precision = rates.per_minute * traffic * (1.0 - traffic) / max(rates.ratio, 1e-9) ** 2
     growth = precision * (change * grid.effects - 0.5 * grid.effects**2)
     return Growth(grid, growth, precision * change**2)
+
+
+def _fewer_side(rates: Rates, stretches: Sequence[Stretch]) -> float:
+    """How many units come to the side that gets fewer."""
+    canary = sum(rates.per_minute * stretch.minutes * stretch.traffic for stretch in stretches)
+    return min(canary, sum(rates.per_minute * stretch.minutes for stretch in stretches) - canary)
 
 
 def _seen_minutes(until_end: float, minutes: float, lag: float) -> float:

@@ -169,7 +169,10 @@ def _plainly(found: "list[Reach]", policy: Policy, plan: "JudgeParameters", rate
                 " all of it would be detected with less than 50 % power by then."
             )
     if unknown := [kpi.name for kpi in plan.kpis if kpi.name not in rates]:
-        lines.append(f"Nothing is known about {', '.join(unknown)}: no rows to go by.")
+        lines.append(
+            f"Nothing is known about {', '.join(unknown)}: no rows to go by, or none of them converted, succeeded or"
+            " has a value other than zero."
+        )
     lines += [
         f"{kpi.name} of the shop is {format_measured_ratio(rates[kpi.name].ratio)}, near its floor of"
         f" {format_ratio(kpi.floor)}: an ordinary bad hour of both versions holds the rollout. Set a lower floor."

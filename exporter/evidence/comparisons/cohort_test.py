@@ -63,18 +63,26 @@ class Setting:
         return self.grid.size + (self.lags.size if self.lags is not None else 0)
 
 
+_UNBOUNDED = 100.0
+"""A change by more than a hundredfold is bounded by nothing but how small stable's rate may be."""
+
 _MILESTONES = np.unique(np.geomspace(8.0, 1e9, 200).astype(np.int64))
 """Numbers of units, each a tenth more than the one before. Where nothing ever happens there is no other moment."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Events:
-    """What the test reads: units with the time of the event, nan while it has not happened."""
+    """What the test reads: units with the time of the event, nan while it has not happened.
+
+    Attributes:
+        decided: when it is known whether the event happens at all; None where only time tells (conversions).
+    """
 
     assigned: Floats
     entered: Floats
     canary: Bools
     happened: Floats
+    decided: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +158,13 @@ class CohortTest:
         if not len(buckets):
             return test, Trajectory.empty()
         return test, self._trajectory(
-            test, timeline, (buckets, path, share_path), starts, hazards, self._counted(new, buckets)
+            test,
+            timeline,
+            (buckets, path, share_path),
+            starts,
+            hazards,
+            self._counted(new, buckets),
+            _undecided(rows, timeline, known, until),
         )
 
     def _terms(self, tables: Tables) -> Floats:
@@ -205,6 +219,7 @@ class CohortTest:
         starts: Starts,
         hazards: Hazards,
         units: tuple[Ints, Ints],
+        undecided: float,
     ) -> Trajectory:  # long: one figure after the other, each from the ones before
         grid, buckets = self.setting.grid, paths[0]
         path, share_path = paths[1] / self.dispersion, paths[2] / self.dispersion
@@ -219,10 +234,11 @@ class CohortTest:
         lower, upper = self._bounds(hazards, path[:, :size])
         last = len(buckets) - 1
         since_phase = after.walk.since_phase[None, :size] / self.dispersion
-        phase_lower, phase_upper = self._bounds(hazards.newest(), since_phase)
+        phase_lower, phase_upper = self._bounds(hazards.newest(undecided), since_phase)
         plain = Trajectory.plain(
             time=timeline.end_of(buckets),
-            estimate=self._change(hazards, estimate(grid, path[:, :size])),
+            # The grid ends somewhere, and the rates' own bounds may be beyond.
+            estimate=np.clip(self._change(hazards, estimate(grid, path[:, :size])), lower, upper),
             lower=lower,
             upper=upper,
             log10_evidence=evidence,
@@ -248,7 +264,8 @@ class CohortTest:
         """The ends of the change: half of alpha is the ratio's, half that of the rate that it is a ratio to."""
         ends = confidence_sequence(self.setting.grid, likelihood, self.alpha / 2.0)
         bounds = hazards.conversion_bounds if self.setting.event_is_good else hazards.survival_bounds
-        return bounds(ends, self.alpha / 2.0)
+        lower, upper = bounds(ends, self.alpha / 2.0)
+        return lower, np.where(upper > _UNBOUNDED, np.inf, upper)
 
     def _not_slower(self, ranks: Restarted) -> Floats:
         """log10 of the evidence that the canary is worse, and not only slower: against every stretch at once."""
@@ -270,3 +287,35 @@ class CohortTest:
         top = stretches.max(axis=1)
         mixture: Floats = (np.log(np.exp(stretches - top[:, None]).mean(axis=1)) + top) / LN10
         return mixture
+
+
+_LONG_ENOUGH = 0.75
+"""Of the youngest quarter nobody expects to know what became of it: a canary that settles later may be healthy."""
+
+
+def _undecided(rows: Events, timeline: Timeline, known: Mapping[int, Cohorts], until: int) -> float:
+    """By how much more of the canary's units than of stable's it is open what becomes of them, in the same cohorts.
+
+    Of all phases together or of the present one, whichever is more.
+    """
+    if rows.decided is None:
+        return 0.0
+    entered, end = timeline.bucket(rows.entered), float(timeline.end_of(np.asarray(until - 1)))
+    open_ = np.isfinite(rows.decided) & (rows.decided >= end) & (entered < until)
+    segment_of = timeline.segment_of(rows.assigned)
+    phases = [np.zeros((0, 2))]
+    for index in sorted(known):
+        cohorts, ours = known[index], open_ & (segment_of == index)
+        cohort = np.maximum(np.searchsorted(cohorts.starts, entered[ours], side="right") - 1, 0)
+        waiting = np.bincount(2 * cohort + ~rows.canary[ours], minlength=cohorts.entered.size).reshape(-1, 2)
+        both = (cohorts.entered > 0).all(axis=1)
+        units = cohorts.entered[both].astype(np.float64)
+        more = np.minimum(waiting[both] / units, 1.0) @ np.asarray([1.0, -1.0])
+        phases.append(np.column_stack([units.prod(axis=1) / units.sum(axis=1), more]))
+    return max(_of_the_oldest(np.concatenate(phases)), _of_the_oldest(phases[-1]), 0.0)
+
+
+def _of_the_oldest(weighed: Floats) -> float:
+    """The mean of the second column, weighed by the first, over the oldest rows that have enough of the weight."""
+    weight, value = weighed[: 1 + int(np.searchsorted(weighed[:, 0].cumsum(), _LONG_ENOUGH * weighed[:, 0].sum()))].T
+    return float(weight @ value / weight.sum()) if len(weight) else 0.0

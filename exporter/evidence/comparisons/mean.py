@@ -4,6 +4,9 @@ A unit is a customer, with the mean of the customer's values. Each stratum gives
 two sides' means; differences are weighted by their precision and mixed over a grid of relative
 effects. The variance is plugged in, so the bounds hold asymptotically (Waudby-Smith et al. 2021) and
 nothing is said before each side has 30 units.
+
+Values may never vary: a shop with one price, scores that are all the best. Of n units that are all alike another one
+may still differ, so variance counts as at least that of one among n that is off by all of the mean.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ STRATUM_UNITS = 20
 of so many loses a twentieth of what its units could tell."""
 LEAST_UNITS = 30
 """Units a side must have before its mean counts as normal."""
+
+_ROUNDING = 1e-12
+"""What remains of equal values' squares when their mean's are taken off, at most so much of them."""
 
 # Columns of the sums: units, their means and squared means, of the canary, then of stable.
 _N_C, _SUM_C, _SQUARES_C, _N_S, _SUM_S, _SQUARES_S = range(6)
@@ -111,14 +117,10 @@ class MeanTest:
 
     def _trajectory(self, time: Floats, totals: Floats, weighted: Floats) -> Trajectory:
         n_c, n_s = totals[:, _N_C], totals[:, _N_S]
-        stable_mean = totals[:, _SUM_S] / n_s
         within = totals[:, _SQUARES_C] - totals[:, _SUM_C] ** 2 / n_c
         within += totals[:, _SQUARES_S] - totals[:, _SUM_S] ** 2 / n_s
-        scale = np.abs(stable_mean)
-        # Values that never vary, and a mean of zero, are no evidence of anything; a millionth is rounding.
-        telling = (within / (n_c + n_s - 2.0) > (1e-6 * scale) ** 2) & (scale > 0.0)
-        variance = np.where(telling, within / (n_c + n_s - 2.0), 1.0)
-        scale = np.where(telling, scale, 0.0)
+        scale, within = _scale(totals, np.maximum(within, 0.0))
+        variance = np.maximum(within / (n_c + n_s - 2.0), np.where(scale**2 > 0.0, scale**2 / (n_c + n_s), 1.0))
         effect = self.grid.effects
         precision = (weighted[:, 0] * scale**2 / variance)[:, None]
         observed = (weighted[:, 1] * scale / variance)[:, None]
@@ -133,6 +135,17 @@ class MeanTest:
             canary_units=n_c.astype(np.int64),
             stable_units=n_s.astype(np.int64),
         )
+
+
+def _scale(totals: Floats, within: Floats) -> tuple[Floats, Floats]:
+    """What changes are relative to, stable's mean, and the squares within both sides without what is rounding.
+
+    Beside a mean of zero any other is as large a change as the grid knows; where all values are zero nothing changed.
+    """
+    stable, canary = (np.abs(totals[:, value] / totals[:, units]) for value, units in ((_SUM_S, _N_S), (_SUM_C, _N_C)))
+    within = np.where(within > _ROUNDING * (totals[:, _SQUARES_C] + totals[:, _SQUARES_S]), within, 0.0)
+    beside_zero = np.where(canary > 0.0, canary / _SPANS[-1][0], np.where(within > 0.0, 0.0, 1.0))
+    return np.where(stable > 0.0, stable, beside_zero), within
 
 
 def _fold(known: Strata, rows: MeanRows, order: Ints, observed: Ints) -> tuple[Strata, Floats]:

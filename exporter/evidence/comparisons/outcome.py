@@ -3,6 +3,10 @@
 Whoever has not failed is at risk of it, settled or not. So successes that are known later are no failures, units that
 are slow hold nobody up, and cohorts follow the order of attempts, never that of their resolution: right after the
 canary's traffic weight grows its units are young, and what is known early (a refusal) would be over-represented.
+
+That is fair where harm is to be proven. Health is another matter: of payments that hang nobody has failed yet, and a
+canary that only times out would look well until then. So the bounds by which it may pass reckon that those fail of
+which the outcome is open on the canary where stable's of the same cohorts is known, but for the youngest.
 """
 
 from __future__ import annotations
@@ -53,4 +57,5 @@ class OutcomeTest(CohortTest):
     def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
         failed = np.where(rows.failed, rows.resolved, np.nan)
-        return self.advance_events(Events(rows.assigned, rows.entered, rows.canary, failed), timeline, until)
+        events = Events(rows.assigned, rows.entered, rows.canary, failed, rows.resolved)
+        return self.advance_events(events, timeline, until)

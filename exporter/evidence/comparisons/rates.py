@@ -6,8 +6,9 @@ stable's own rate, which the product-limit estimate (Kaplan, Meier 1958) takes f
 that are too young to tell count only for the ages they have reached.
 
 How far that rate may be off counts too. With a small shop's stable without a single failure the plain estimate is 0,
-and so would every multiple of it be: a canary on which each fourth payment fails would have changed nothing. So bounds
-are taken at the ends of the rate's own confidence sequence, and the estimate of such a canary is its own rate.
+and so would every multiple of it be: a canary on which each fourth payment fails would have changed nothing. Where all
+of its customers convert it is 1, and so is every multiple. So bounds are taken at the ends of the rate's own confidence
+sequence, and the estimate of such a canary is its own rate.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from exporter.evidence.cohorts import CLASSES, AtRisk
 from exporter.evidence.grid import Floats, Ints
 
 _LEAST_SHARE = 0.1
-"""The shown age is the oldest that so many of a side's units have reached; beyond it few units would decide."""
+"""Effects are translated at the oldest age at which so many of stable's units are at risk; beyond it few decide."""
+_SURELY = 1.0 - 1e-9
+"""A rate of one, as far as logarithms go."""
 _STEPS = 7
 """Newton's method doubles the digits with each step once it is near."""
 _FARTHEST = 40.0
@@ -75,7 +78,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Share:
-    """The share of one side's units to whom it happened by the shown age, at each of some moments.
+    """The share of one side's units to whom it happened by some age, at each of some moments.
 
     Attributes:
         value: the product-limit estimate.
@@ -87,18 +90,23 @@ class Share:
     units: Floats
 
     @classmethod
-    def of(cls, units: Floats, events: Floats) -> tuple[Share, Floats]:
-        """From units at risk and events (rows: moments, columns: classes); also the hazards by class."""
+    def of(cls, units: Floats, events: Floats, least_share: float = 0.0) -> tuple[Share, Floats]:
+        """From units at risk and events (rows: moments, columns: classes of ages); also the hazards by class.
+
+        Args:
+            least_share: the age is the oldest at which so many of the side's units are at risk.
+        """
         most = units.max(axis=1, initial=0.0)
-        known = units >= np.maximum(1.0, _LEAST_SHARE * most)[:, None]
+        known = units >= np.maximum(1.0, least_share * most)[:, None]
         shown = np.flatnonzero(known.any(axis=0))
         last = int(shown[-1]) + 1 if shown.size else 1  # classes that nobody has reached would be zeros to reckon with
         units, events, known = units[:, :last], events[:, :last], known[:, :last]
         with np.errstate(divide="ignore", invalid="ignore"):
-            hazard = np.minimum(np.where(known, events / units, 0.0), 1.0 - 1e-9)
-            plain = hazard.sum(axis=1) / np.where(known, hazard / units, 0.0).sum(axis=1)
-        value = -np.expm1(np.log1p(-hazard).sum(axis=1))
-        return cls(value, np.where(np.isfinite(plain), plain, most)), hazard
+            hazard = np.minimum(np.where(known, events / units, 0.0), _SURELY)
+            log_spared = np.log1p(-hazard).sum(axis=1)
+            varies = np.exp(log_spared) * np.where(known, hazard / (1.0 - hazard) / units, 0.0).sum(axis=1)
+            plain = -np.expm1(log_spared) / varies
+        return cls(-np.expm1(log_spared), np.where(np.isfinite(plain), plain, most)), hazard
 
     def bounds(self, alpha: float) -> tuple[Floats, Floats]:
         """The share's confidence sequence: a mixture over Jeffreys' prior (Howard, Ramdas et al. 2021)."""
@@ -125,8 +133,11 @@ class Hazards:
     """Stable's hazard by class of ages (columns), as known at each of some moments (rows), and both sides' shares.
 
     Attributes:
+        stable: at the age at which effects are translated.
+        canary: at any age that any of its units have reached: what evidence has counted, estimates count too.
         own: of the canary, the share that its bounds are held against: in `newest` that of the present phase alone.
         phase: the canary's units and events of the present phase, at the last moment.
+        undecided: of how much more of the canary's units than of stable's the outcome is open; they may all fail.
     """
 
     values: Floats
@@ -134,19 +145,20 @@ class Hazards:
     canary: Share
     own: Share
     phase: Floats
+    undecided: float = 0.0
 
     @classmethod
     def of(cls, units: Floats, events: Floats, phase: Floats) -> Hazards:
         """From units at risk and events, each by side (stable, canary), moment and class of ages."""
-        stable, hazard = Share.of(units[0], events[0])
+        stable, hazard = Share.of(units[0], events[0], _LEAST_SHARE)
         canary = Share.of(units[1], events[1])[0]
         return cls(hazard, stable, canary, canary, phase)
 
-    def newest(self) -> Hazards:
+    def newest(self, undecided: float = 0.0) -> Hazards:
         """Those of the last moment, for what the present phase says."""
         stable, canary = (Share(side.value[[-1]], side.units[[-1]]) for side in (self.stable, self.canary))
         own = Share.of(self.phase[None, 0], self.phase[None, 1])[0]
-        return Hazards(self.values[[-1]], stable, canary, own, self.phase)
+        return Hazards(self.values[[-1]], stable, canary, own, self.phase, undecided)
 
     def conversion_change(self, log_ratio: Floats, rate: Floats | None = None) -> Floats:
         """The relative change of the share to whom it happened, of a (log) odds ratio of hazards.
@@ -166,9 +178,15 @@ class Hazards:
         return np.where(np.isnan(log_ratio), np.nan, change)
 
     def conversion_bounds(self, ends: tuple[Floats, Floats], alpha: float) -> tuple[Floats, Floats]:
-        """The ends of that change, of those of the ratio and, by *alpha*, of stable's share."""
-        rates = self.stable.bounds(alpha)
-        return _extremes([self.conversion_change(end, rate) for end in ends for rate in rates])
+        """The ends of that change, of those of the ratio and, by *alpha*, of stable's share.
+
+        Half of *alpha* is the canary's own share's: whatever stable's is, no more is lost than what did not convert.
+        Where nearly everybody does, that is known long before the ratio of the others.
+        """
+        rates = self.stable.bounds(alpha / 2.0)
+        lower, upper = _extremes([self.conversion_change(end, rate) for end in ends for rate in rates])
+        with np.errstate(divide="ignore"):
+            return np.maximum(lower, self.own.bounds(alpha / 2.0)[0] - 1.0), np.minimum(upper, 1.0 / rates[0] - 1.0)
 
     def survival_bounds(self, ends: tuple[Floats, Floats], alpha: float) -> tuple[Floats, Floats]:
         """The same of the share to whom it did not happen.
@@ -179,7 +197,9 @@ class Hazards:
         rates = self.stable.bounds(alpha / 2.0)
         lower, upper = _extremes([self.survival_change(end, rate) for end in ends for rate in rates])
         with np.errstate(divide="ignore"):
-            return np.maximum(lower, -self.own.bounds(alpha / 2.0)[1]), np.minimum(upper, rates[1] / (1.0 - rates[1]))
+            most = np.where(rates[1] < 1.0, np.minimum(upper, rates[1] / (1.0 - rates[1])), np.inf)
+        lower = np.maximum(lower, -self.own.bounds(alpha / 2.0)[1])
+        return np.maximum(lower - self.undecided / np.maximum(1.0 - self.stable.value, 1e-9), -1.0), most
 
     def _spared(self, log_ratio: Floats, rate: Floats | None) -> tuple[Floats, Floats]:
         """Logarithms of the shares to whom it did not happen: stable's, and the canary's under the ratio."""
@@ -192,7 +212,7 @@ class Hazards:
 
     def _scaled(self, rate: Floats) -> Floats:
         """The hazards at which stable's share is *rate*; all of it in the first class while none is known."""
-        rate = np.minimum(rate, 1.0 - 1e-9)
+        rate = np.minimum(rate, _SURELY)
         with np.errstate(divide="ignore", invalid="ignore"):
             times = np.log1p(-rate) / np.log1p(-self.stable.value)
         scaled: Floats = -np.expm1(np.where(np.isfinite(times), times, 0.0)[:, None] * np.log1p(-self.values))
@@ -200,16 +220,27 @@ class Hazards:
         return scaled
 
     def _likely(self, log_ratio: Floats) -> Floats:
-        """Stable's share; where it has happened to none of its units, what is likeliest by the ratio and the canary's.
+        """Stable's share; where it happened to none or to all of its units, what is likeliest by ratio and canary.
+
+        A multiple of nothing is nothing, and of everything everything, whatever the canary does.
+        """
+        share = self.stable.value
+        none = self._likeliest(self.canary.value * self.canary.units, log_ratio)
+        spared = self._likeliest((1.0 - self.canary.value) * self.canary.units, -log_ratio)
+        likely: Floats = np.where(share <= 0.0, none, np.where(share >= 1.0 - 1e-6, 1.0 - spared, share))
+        return likely
+
+    def _likeliest(self, events: Floats, log_ratio: Floats) -> Floats:
+        """The share h of stable, of whose units none had the event, and of the canary's so many.
 
         The root of `n_s h + n_c r h / (1 - h + r h) = m`, of m events on the canary.
         """
-        events, more = self.canary.value * self.canary.units, np.expm1(np.minimum(log_ratio, _FARTHEST))
+        more = np.expm1(np.minimum(log_ratio, _FARTHEST))
         square = self.stable.units * more
         linear = self.stable.units + self.canary.units * (more + 1.0) - events * more
         with np.errstate(divide="ignore", invalid="ignore"):
             root = 2.0 * events / (linear + np.sqrt(np.maximum(linear**2 + 4.0 * square * events, 0.0)))
-        return np.where(self.stable.value > 0.0, self.stable.value, np.nan_to_num(root))
+        return np.nan_to_num(root)
 
     def __len__(self) -> int:
         return len(self.values)

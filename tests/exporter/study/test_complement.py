@@ -75,9 +75,9 @@ def test_other_kpis_are_shown_as_they_are_judged(kpi: Conversion | Success) -> N
     assert shown_harm(kpi, 0.1, Rates(5, 0.3)) == 0.1
 
 
-@pytest.mark.parametrize("stable", [None, 0.0])
+@pytest.mark.parametrize("stable", [None, 0.0, 1.0])
 def test_without_stables_value_nothing_is_claimed(stable: float | None) -> None:
-    """A change of an abandonment that is not known, or was nought, is unknown and unbounded."""
+    """A change of an abandonment that is not known, was nought, or was that of everybody, is unknown and unbounded."""
     shown = shown_change(ABANDONMENT, evidence(Change(-0.1, -0.3, 0.05)), stable)
 
     assert math.isnan(shown.estimate)

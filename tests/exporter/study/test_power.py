@@ -118,6 +118,14 @@ def test_a_short_small_phase_of_a_small_shop_proves_nothing() -> None:
     assert found[0].minutes[0] > 60 * 24
 
 
+def test_a_mean_proves_nothing_before_each_side_has_enough_values() -> None:
+    """However little values vary: under thirty a side the judge says nothing, and the plan promises no more."""
+    sharp = Rates(20.0, 0.02)
+
+    assert power(VALUES, ALPHA, sharp, [Stretch(29.0, 0.05)], 0.5) == 0.0
+    assert power(VALUES, ALPHA, sharp, [Stretch(29.0, 0.05), Stretch(1.0, 0.25)], 0.5) > 0.9
+
+
 def test_conversions_that_come_late_make_a_phase_see_less() -> None:
     """With a lag as long as the phase, the smallest harm is larger than with none."""
     at_once = smallest_harm(CONVERSION, ALPHA, Rates(2000, 0.05), [Stretch(20, 0.25)], 0.5)

@@ -1,10 +1,16 @@
 """The comparison of means."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID, LEAST_UNITS, MeanTest
+from exporter.evidence.grid import Bools, EffectGrid, Floats
 from exporter.evidence.progress.timeline import Timeline
+from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import MeanRows
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, weight_at
 
@@ -75,3 +81,72 @@ def test_values_that_never_vary_do_not_divide_by_zero() -> None:
 
     assert np.isfinite(path.log10_evidence).all()
     assert path.log10_evidence[-1] < 2
+    assert path.lower[-1] > -0.05
+
+
+def _judged(value: Callable[[Floats, Bools], Floats], grid: EffectGrid = DECREASE_GRID) -> Trajectory:
+    """What comes of a value for each customer, of uniform luck and side."""
+    rows = orders(5, 3000)
+    luck = np.random.default_rng(5).random(3000)
+    same = MeanRows.single(rows.assigned, rows.observed, rows.canary, value(luck, rows.canary))
+    return MeanTest(0.01, grid).advance(same, TIMELINE, ALL)[1]
+
+
+@pytest.mark.parametrize("lost", [0.2, 0.5, 1.0])
+def test_a_canary_that_changes_the_one_price_is_found(lost: float) -> None:
+    """Where values never vary on either side, half the price is a loss of half, and not unknown."""
+    path = _judged(lambda _, canary: np.where(canary, 10.0 - 10.0 * lost, 10.0))
+
+    assert path.log10_evidence[-1] > 5
+    assert path.estimate[-1] == pytest.approx(-lost)
+    assert path.lower[-1] <= -lost <= path.upper[-1] < -0.1
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, -5.0, 1e9])
+def test_a_canary_whose_values_are_all_those_of_stable_is_found_healthy(offset: float) -> None:
+    """One price, all scores alike, orders that are all free: nothing has changed, and that may be known."""
+    path = _judged(lambda luck, _: np.full(len(luck), offset))
+
+    assert path.log10_evidence[-1] < 0
+    assert path.estimate[-1] == 0.0
+    assert -0.05 < path.lower[-1] < path.upper[-1] < 0.05
+
+
+def test_one_value_that_differs_among_equal_ones_proves_nothing() -> None:
+    """Of three thousand orders at one price, one at half of it on the canary is no loss of more than a hundredth."""
+
+    def one_differs(luck: Floats, canary: Bools) -> Floats:
+        value = np.full(len(luck), 10.0)
+        value[np.flatnonzero(canary)[20]] = 5.0
+        return value
+
+    path = _judged(one_differs)
+
+    assert path.log10_evidence.max() < 2
+    assert path.lower[-1] < 0.0 < path.upper[-1]
+
+
+def test_beside_values_of_zero_any_other_is_a_change_without_bound() -> None:
+    """Seconds that were always zero and are not any more: more, by how much cannot be said in percent."""
+    path = _judged(lambda _, canary: np.where(canary, 5.0, 0.0), INCREASE_GRID)
+
+    assert path.log10_evidence[-1] > 5
+    assert path.upper[-1] == np.inf
+
+
+FINITE = st.floats(-1e18, 1e18)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FINITE, FINITE, st.sampled_from([0.0, 1e-12, 0.01, 1.0, 1e6]))
+def test_whatever_values_are_the_estimate_is_a_change_within_its_bounds(
+    stable: float, canary: float, spread: float
+) -> None:
+    """Negative, huge, tiny and equal values: no NaN but where nothing is known, and no change outside its own band."""
+    path = _judged(lambda luck, side: np.where(side, canary, stable) + spread * (luck - 0.5))
+
+    assert np.isfinite(path.log10_evidence).all()
+    known = np.isfinite(path.estimate)
+    assert np.all(path.lower[known] <= path.estimate[known] + 0.005)
+    assert np.all(path.estimate[known] <= path.upper[known] + 0.005)
+    assert np.all(path.lower >= -1.0)

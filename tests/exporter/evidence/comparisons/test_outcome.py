@@ -6,7 +6,15 @@ import pytest
 from exporter.evidence.comparisons.outcome import GRID, OutcomeTest, with_timeout
 from exporter.evidence.grid import Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
-from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters, RolloutJudge, RolloutRows, Verdict
+from exporter.evidence.judge import (
+    JudgeParameters,
+    Kind,
+    KpiEvidence,
+    KpiParameters,
+    RolloutJudge,
+    RolloutRows,
+    Verdict,
+)
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import OutcomeRows
 from tests.exporter.evidence.simulation import END, START, WEIGHTS, rollout
@@ -145,3 +153,53 @@ def test_where_nothing_ever_fails_many_payments_pass_and_few_say_nothing() -> No
     """Without a failure no two rates differ; that a canary fails one time in ten shows only after a while."""
     assert judged(1, 200.0, (0.0, 0.0)) is Verdict.PASS
     assert judged(1, 1.0, (0.0, 0.0)) is Verdict.HOLD
+
+
+def judged_live(rows: OutcomeRows, minutes: list[float]) -> list[KpiEvidence]:
+    """What a judge says at each of some minutes of payments at half and half, told what is known by then."""
+    kpi = KpiParameters("paid", Kind.SUCCESS, tolerance=0.05, pending_timeout_seconds=900.0)
+    judge = RolloutJudge(JudgeParameters(started_at=START, kpis=(kpi,), changing_seconds=900.0))
+    found = []
+    for now in START + 60.0 * np.asarray(minutes):
+        known, settled = rows.entered <= now, rows.resolved <= now
+        so_far = OutcomeRows(
+            rows.assigned[known], rows.entered[known], rows.canary[known],
+            np.where(settled, rows.resolved, np.nan)[known], (rows.failed & settled)[known],
+        )  # fmt: skip
+        found.append(judge.judge(RolloutRows({"paid": so_far}), [(START, 0.5)], float(now)).kpis["paid"])
+    return found
+
+
+def settling(seed: int, seconds: tuple[float, float], hanging: float = 0.0) -> OutcomeRows:
+    """Forty minutes, 200 payments each: stable's and the canary's seconds until they settle, and a share that hangs."""
+    rng = np.random.default_rng(seed)
+    entered = np.sort(rng.uniform(START, END, 8000))
+    canary = rng.random(8000) < 0.5
+    resolved = entered + rng.exponential(1.0, 8000) * np.where(canary, seconds[1], seconds[0])
+    hangs = canary & (rng.random(8000) < hanging)
+    return OutcomeRows(entered, entered, canary, np.where(hangs, np.nan, resolved), (rng.random(8000) < 0.02) & ~hangs)
+
+
+@pytest.mark.parametrize("hanging", [0.2, 1.0])
+def test_a_canary_whose_payments_hang_does_not_pass_until_they_time_out(hanging: float) -> None:
+    """Nobody has failed yet, and stable's payments of the same minutes are settled: that is no proof of health."""
+    verdicts = [one.verdict for one in judged_live(settling(1, (20.0, 20.0), hanging), [1.0, 5.0, 10.0, 14.0, 30.0])]
+
+    assert Verdict.PASS not in verdicts
+    assert verdicts[-1] is Verdict.FAIL
+
+
+@pytest.mark.parametrize("seconds", [(20.0, 20.0), (60.0, 60.0), (60.0, 90.0)])
+def test_a_canary_that_settles_as_stable_does_or_somewhat_later_passes(seconds: tuple[float, float]) -> None:
+    """What is open on both sides alike, or for some seconds more, keeps nobody from passing."""
+    assert judged_live(settling(2, seconds), [5.0, 15.0, 40.0])[-1].verdict is Verdict.PASS
+
+
+def test_what_is_open_is_known_live_and_replayed_alike() -> None:
+    """The bounds by which a canary passes are the same for who looked every minute and who looks once."""
+    rows = settling(3, (20.0, 60.0), 0.1)
+    [live] = judged_live(rows, [float(minute) for minute in range(1, 13)])[-1:]
+    [replayed] = judged_live(rows, [12.0])
+
+    assert live.history.phase_lower[-1] == pytest.approx(replayed.history.phase_lower[-1], abs=1e-9)
+    assert replayed.history.phase_lower[-1] < replayed.lower

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import betaln, xlog1py, xlogy
@@ -113,3 +113,64 @@ def test_few_units_without_a_failure_do_not_prove_health_and_many_do() -> None:
     assert few.lower[-1] < -0.10
     assert -0.01 < many.lower[-1] < many.upper[-1] < 0.01
     assert -0.05 < some.lower[-1] < -0.02
+
+
+def conversions(seed: int, rate: float, converting: tuple[float, float], lag_seconds: float) -> Trajectory:
+    """Forty minutes of checkouts at *rate* a minute, of which stable's and the canary's share convert."""
+    rng = np.random.default_rng(seed)
+    count = round(40.0 * rate)
+    entered = np.sort(rng.uniform(START, END - 120.0, count))
+    canary = rng.random(count) < 0.5
+    converts = rng.random(count) < np.where(canary, converting[1], converting[0])
+    converted = np.where(converts, entered + rng.exponential(lag_seconds, count), np.nan)
+    timeline = Timeline.of(START, 1.0, [(START, 0.5)])
+    rows = ConversionRows(entered, entered, canary, converted)
+    return ConversionTest.new(0.01).advance(rows, timeline, timeline.complete(END))[1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_a_canary_that_converts_fewer_beside_a_stable_that_always_does_has_changed_something(share: float) -> None:
+    """Where every customer of stable converts at once, a multiple of everything is everything; a loss is shown so."""
+    for seed in range(10):
+        path = conversions(seed, 20.0, (1.0, share), 0.0)
+
+        assert path.estimate[-1] == pytest.approx(share - 1.0, abs=0.2)
+        assert path.lower[-1] < share - 1.0 + 1e-9 < path.upper[-1] + 0.01
+
+
+def test_many_customers_who_all_convert_prove_health_and_few_do_not() -> None:
+    """Where everybody converts no ratio can be told, and yet it is soon known that hardly anybody was lost."""
+    few, many = (conversions(1, rate, (1.0, 1.0), 0.0) for rate in (0.5, 20.0))
+
+    assert few.lower[-1] < -0.10
+    assert -0.05 < many.lower[-1] < many.upper[-1] < 0.05
+
+
+SHARES = st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(SHARES, SHARES, st.sampled_from([1.0, 20.0]), st.sampled_from([0.0, 20.0]), st.integers(0, 1000))
+def test_an_estimate_lies_within_its_bounds(stable: float, canary: float, rate: float, lag: float, seed: int) -> None:
+    """Of nothing, of everything and between, few or many: what is shown is never outside of its own band."""
+    for path in (conversions(seed, rate, (stable, canary), lag), outcomes(seed, 30.0, rate, (stable, canary))):
+        known = np.isfinite(path.estimate)
+        assert np.all(path.lower[known] <= path.estimate[known])
+        assert np.all(path.estimate[known] <= path.upper[known])
+
+
+def test_a_canary_that_only_times_out_has_lost_its_payments_as_soon_as_that_is_proven() -> None:
+    """Few have waited so long when the first ones time out; what is evidence by then is shown as a loss too."""
+    rng = np.random.default_rng(1)
+    entered = np.sort(rng.uniform(START, START + 1100.0, 3000))
+    canary = rng.random(len(entered)) < 0.1
+    gives_up = np.where(canary, entered + 900.0, entered + 20.0)
+    timeline = Timeline.of(START, 1.0, [(START, 0.1)])
+    rows = OutcomeRows(entered, entered, canary, gives_up, canary)
+    _, path = OutcomeTest.new(0.01).advance(rows, timeline, timeline.complete(START + 1100.0))
+
+    proven = np.flatnonzero(path.log10_evidence >= 2.0)
+
+    assert len(proven)
+    assert np.all(path.estimate[proven] < -0.2)
+    assert np.all(path.lower[proven] < path.estimate[proven])
