@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from exporter.evidence.comparisons.cohort_test import Events
 from exporter.evidence.comparisons.conversion import ConversionTest
+from exporter.evidence.comparisons.events import Events
 from exporter.evidence.comparisons.floor import FloorTest
 from exporter.evidence.comparisons.level import CONVERTS_SECONDS, LevelTest
 from exporter.evidence.comparisons.mean import DECREASE_GRID, INCREASE_GRID, MeanTest

@@ -20,11 +20,11 @@ import numpy as np
 
 from exporter.evidence import cohorts as cohort
 from exporter.evidence.cohorts import AtRisk, Cohorts, EnteredUnits, Tables
+from exporter.evidence.comparisons.events import Events, undecided
 from exporter.evidence.comparisons.rates import Hazards, Rates
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.grid import (
     LN10,
-    Bools,
     EffectGrid,
     Floats,
     Ints,
@@ -68,21 +68,6 @@ _UNBOUNDED = 100.0
 
 _MILESTONES = np.unique(np.geomspace(8.0, 1e9, 200).astype(np.int64))
 """Numbers of units, each a tenth more than the one before. Where nothing ever happens there is no other moment."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Events:
-    """What the test reads: units with the time of the event, nan while it has not happened.
-
-    Attributes:
-        decided: when it is known whether the event happens at all; None where only time tells (conversions).
-    """
-
-    assigned: Floats
-    entered: Floats
-    canary: Bools
-    happened: Floats
-    decided: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,14 +142,9 @@ class CohortTest:
         test = replace(self, bucket=until, walk=walk, share=share, rates=rates, cohorts=known)
         if not len(buckets):
             return test, Trajectory.empty()
+        known_by = hazards, hazards.newest(undecided(rows, timeline, known, until))
         return test, self._trajectory(
-            test,
-            timeline,
-            (buckets, path, share_path),
-            starts,
-            hazards,
-            self._counted(new, buckets),
-            _undecided(rows, timeline, known, until),
+            test, timeline, (buckets, path, share_path), starts, known_by, self._counted(new, buckets)
         )
 
     def _terms(self, tables: Tables) -> Floats:
@@ -217,11 +197,10 @@ class CohortTest:
         timeline: Timeline,
         paths: tuple[Ints, Floats, Floats],
         starts: Starts,
-        hazards: Hazards,
+        known_by: tuple[Hazards, Hazards],
         units: tuple[Ints, Ints],
-        undecided: float,
     ) -> Trajectory:  # long: one figure after the other, each from the ones before
-        grid, buckets = self.setting.grid, paths[0]
+        grid, buckets, (hazards, newest) = self.setting.grid, paths[0], known_by
         path, share_path = paths[1] / self.dispersion, paths[2] / self.dispersion
         size = grid.size
         ranks = after.walk.bases.divided(self.dispersion).evidence(grid, starts, buckets, path)
@@ -234,7 +213,7 @@ class CohortTest:
         lower, upper = self._bounds(hazards, path[:, :size])
         last = len(buckets) - 1
         since_phase = after.walk.since_phase[None, :size] / self.dispersion
-        phase_lower, phase_upper = self._bounds(hazards.newest(undecided), since_phase)
+        phase_lower, phase_upper = self._bounds(newest, since_phase)
         plain = Trajectory.plain(
             time=timeline.end_of(buckets),
             # The grid ends somewhere, and the rates' own bounds may be beyond.
@@ -287,35 +266,3 @@ class CohortTest:
         top = stretches.max(axis=1)
         mixture: Floats = (np.log(np.exp(stretches - top[:, None]).mean(axis=1)) + top) / LN10
         return mixture
-
-
-_LONG_ENOUGH = 0.75
-"""Of the youngest quarter nobody expects to know what became of it: a canary that settles later may be healthy."""
-
-
-def _undecided(rows: Events, timeline: Timeline, known: Mapping[int, Cohorts], until: int) -> float:
-    """By how much more of the canary's units than of stable's it is open what becomes of them, in the same cohorts.
-
-    Of all phases together or of the present one, whichever is more.
-    """
-    if rows.decided is None:
-        return 0.0
-    entered, end = timeline.bucket(rows.entered), float(timeline.end_of(np.asarray(until - 1)))
-    open_ = np.isfinite(rows.decided) & (rows.decided >= end) & (entered < until)
-    segment_of = timeline.segment_of(rows.assigned)
-    phases = [np.zeros((0, 2))]
-    for index in sorted(known):
-        cohorts, ours = known[index], open_ & (segment_of == index)
-        cohort = np.maximum(np.searchsorted(cohorts.starts, entered[ours], side="right") - 1, 0)
-        waiting = np.bincount(2 * cohort + ~rows.canary[ours], minlength=cohorts.entered.size).reshape(-1, 2)
-        both = (cohorts.entered > 0).all(axis=1)
-        units = cohorts.entered[both].astype(np.float64)
-        more = np.minimum(waiting[both] / units, 1.0) @ np.asarray([1.0, -1.0])
-        phases.append(np.column_stack([units.prod(axis=1) / units.sum(axis=1), more]))
-    return max(_of_the_oldest(np.concatenate(phases)), _of_the_oldest(phases[-1]), 0.0)
-
-
-def _of_the_oldest(weighed: Floats) -> float:
-    """The mean of the second column, weighed by the first, over the oldest rows that have enough of the weight."""
-    weight, value = weighed[: 1 + int(np.searchsorted(weighed[:, 0].cumsum(), _LONG_ENOUGH * weighed[:, 0].sum()))].T
-    return float(weight @ value / weight.sum()) if len(weight) else 0.0

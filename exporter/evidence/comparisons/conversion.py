@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from exporter.evidence.comparisons.cohort_test import CohortTest, Events, Setting
+from exporter.evidence.comparisons.cohort_test import CohortTest, Setting
+from exporter.evidence.comparisons.events import Events
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.grid import symmetric_grid
 from exporter.evidence.progress.restarts import Plan

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from exporter.evidence.comparisons.cohort_test import Events
+from exporter.evidence.comparisons.events import Events
 from exporter.evidence.comparisons.floor import GRID, level_likelihood
 from exporter.evidence.grid import LN10, Floats, Ints, log10_evidence
 from exporter.evidence.progress.timeline import Timeline

@@ -140,12 +140,12 @@ class MeanTest:
 def _scale(totals: Floats, within: Floats) -> tuple[Floats, Floats]:
     """What changes are relative to, stable's mean, and the squares within both sides without what is rounding.
 
-    Beside a mean of zero any other is as large a change as the grid knows; where all values are zero nothing changed.
+    Next to a mean of zero any other is as large a change as the grid knows; where all values are zero nothing changed.
     """
     stable, canary = (np.abs(totals[:, value] / totals[:, units]) for value, units in ((_SUM_S, _N_S), (_SUM_C, _N_C)))
     within = np.where(within > _ROUNDING * (totals[:, _SQUARES_C] + totals[:, _SQUARES_S]), within, 0.0)
-    beside_zero = np.where(canary > 0.0, canary / _SPANS[-1][0], np.where(within > 0.0, 0.0, 1.0))
-    return np.where(stable > 0.0, stable, beside_zero), within
+    next_to_zero = np.where(canary > 0.0, canary / _SPANS[-1][0], np.where(within > 0.0, 0.0, 1.0))
+    return np.where(stable > 0.0, stable, next_to_zero), within
 
 
 def _fold(known: Strata, rows: MeanRows, order: Ints, observed: Ints) -> tuple[Strata, Floats]:

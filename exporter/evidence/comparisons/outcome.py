@@ -16,7 +16,8 @@ from typing import Self
 
 import numpy as np
 
-from exporter.evidence.comparisons.cohort_test import CohortTest, Events, Setting
+from exporter.evidence.comparisons.cohort_test import CohortTest, Setting
+from exporter.evidence.comparisons.events import Events
 from exporter.evidence.grid import symmetric_grid
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.progress.timeline import Timeline

@@ -154,7 +154,7 @@ class Hazards:
         canary = Share.of(units[1], events[1])[0]
         return cls(hazard, stable, canary, canary, phase)
 
-    def newest(self, undecided: float = 0.0) -> Hazards:
+    def newest(self, undecided: float) -> Hazards:
         """Those of the last moment, for what the present phase says."""
         stable, canary = (Share(side.value[[-1]], side.units[[-1]]) for side in (self.stable, self.canary))
         own = Share.of(self.phase[None, 0], self.phase[None, 1])[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.evidence.comparisons.cohort_test import Events
+from exporter.evidence.comparisons.events import Events
 from exporter.evidence.comparisons.level import CONVERTS_SECONDS, LevelTest
 from exporter.evidence.progress.timeline import Timeline
 from tests.exporter.evidence.simulation import END, START, WEIGHTS

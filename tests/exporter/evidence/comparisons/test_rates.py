@@ -116,7 +116,7 @@ def test_few_units_without_a_failure_do_not_prove_health_and_many_do() -> None:
 
 
 def conversions(seed: int, rate: float, converting: tuple[float, float], lag_seconds: float) -> Trajectory:
-    """Forty minutes of checkouts at *rate* a minute, of which stable's and the canary's share convert."""
+    """Forty minutes of checkouts at *rate* a minute; *converting* is stable's share and the canary's own."""
     rng = np.random.default_rng(seed)
     count = round(40.0 * rate)
     entered = np.sort(rng.uniform(START, END - 120.0, count))
