@@ -37,11 +37,13 @@ class CheckoutFlag:
     Args:
         receiver_url: where the receiver listens.
         token: one of its `receiver.flags_token_file`.
+        patience_seconds: how long a customer waits for it.
     """
 
-    def __init__(self, receiver_url: str, token: str) -> None:
+    def __init__(self, receiver_url: str, token: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
         headers = {"Authorization": f"Bearer {token}"}
-        provider = OFREPProvider(receiver_url, headers_factory=lambda: headers, timeout=PATIENCE_SECONDS)
+        provider = OFREPProvider(receiver_url, headers_factory=lambda: headers, timeout=patience_seconds)
         # The receiver is on this machine, whatever proxy the environment names.
         provider.session.trust_env = False
         api.set_provider_and_wait(provider, receiver_url)
@@ -51,7 +53,7 @@ class CheckoutFlag:
         """The user's checkout: `standard` or `express`; `standard` when there is no answer in time."""
         context = EvaluationContext(user, {"groups": groups(user)})
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):  # the client's own begins only when a thread is free
+            async with asyncio.timeout(self._patience_seconds):  # the client's own begins only when a thread is free
                 return await asyncio.to_thread(self._client.get_string_value, FLAG, STANDARD, context)
         except TimeoutError:
             return STANDARD

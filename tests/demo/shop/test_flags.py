@@ -14,6 +14,8 @@ from tests.support.receiving.receiver import Setting, order, receiving
 TOKEN = "flags-token"
 BETA_USER, USER = "0b5", "9a7"
 USERS = [f"{number:02x}" for number in range(64)]
+_LONG_SECONDS = 60.0
+"""A customer's patience on a machine that has much else to do."""
 
 # Which checkout somebody gets does not depend on the database.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -42,7 +44,7 @@ async def _checkout(client: Client, user: str) -> str:
 
 async def test_the_flag_follows_the_rollout_and_a_rollback_switches_it_off(receiver: Setting) -> None:
     """Beta users have the express checkout while a rollout runs, and nobody has it with the first question after."""
-    flag = CheckoutFlag(receiver.url, TOKEN)
+    flag = CheckoutFlag(receiver.url, TOKEN, _LONG_SECONDS)
 
     before = await flag.variant(BETA_USER)
     await order(receiver, "start", canary="v2.0", stable="v1.0", actor="ann", force=True)
@@ -58,7 +60,7 @@ async def test_both_versions_give_a_customer_the_same_checkout_and_count_it(
     receiver: Setting, open_shop: OpenShop
 ) -> None:
     """Whichever version serves them, half of the customers have it with half of the traffic, and always the same."""
-    flag = CheckoutFlag(receiver.url, TOKEN)
+    flag = CheckoutFlag(receiver.url, TOKEN, _LONG_SECONDS)
     await order(receiver, "start", canary="v2.0", stable="v1.0", actor="ann", force=True)
     await order(receiver, "advance", actor="ann", force=True)
 
