@@ -127,7 +127,8 @@ def measure(pool: Executor, times: float) -> str:
     """The table of healthy rollouts that were rolled back, all KPIs judged together."""
     text = [
         f"Healthy rollouts under `canary.yaml` (alpha {POLICY.evidence.alpha:.0%}): {len(POLICY.kpis)} KPIs judged",
-        "together by both halves, from rows to the verdict.",
+        "together by both halves, from rows to the verdict. The daily pattern is run through in two hours, harsher",
+        "than a day: what is held then is held because stable sells less than in the hour before the start.",
         "",
         "| visits a minute | order lag | daily pattern | rollouts | rolled back | held | mismatch |",
         "|---|---|---|---|---|---|---|",
