@@ -18,6 +18,7 @@ from demo.screen import Screen
 from demo.stack.policy import STRATEGY
 from demo.stack.processes import find_program
 from demo.stack.stack import Settings, Stack
+from grafana.generate import dashboards
 from rules.generate import prometheus_files
 from rules.targets import thanos_rules, victoriametrics_rules
 from scripts import golden
@@ -94,6 +95,21 @@ def _on_generated(*argv: str, files: str, option: str = "") -> Callable[[], str]
     return run
 
 
+def _on_each_dashboard(*argv: str) -> Callable[[], str]:
+    """On each dashboard that is generated for the policies of the golden files."""
+
+    def run() -> str:
+        with tempfile.TemporaryDirectory(prefix="canary-compat-") as folder:
+            for path, text in dashboards(*map(golden.policy, golden.POLICIES)).items():
+                file = Path(folder, path.replace("/", "-"))
+                file.write_text(text, encoding="utf-8")
+                if file.suffix == ".json" and (said := _said([*argv, str(file)], golden.ROOT)) != _PASSED:
+                    return said
+        return _PASSED
+
+    return run
+
+
 def _generate(policy: Policy, folder: Path) -> None:
     files = {f"prometheus/{path}": text for path, text in prometheus_files(policy).items()} | {
         "thanos.yml": dump(thanos_rules(policy)),
@@ -150,6 +166,11 @@ EXERCISES = (
             "--fail-on=info",
             files="prometheus/rules/*.yml",
         ),
+    ),
+    Exercise(
+        "`lint --strict --config .lint`",
+        ["dashboard-linter"],
+        _on_each_dashboard("dashboard-linter", "lint", "--strict", "--config", ".lint"),
     ),
     Exercise("`-dryRun`", ["vmalert"], _on_generated("vmalert", "-dryRun", files="*/vmalert.yml", option="-rule=")),
     Exercise(

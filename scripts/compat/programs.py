@@ -39,6 +39,7 @@ PROGRAMS = (
     Program("vmalert", "vmalert", ["-version"], ["vmalert-prod"]),
     Program("thanos", "Thanos", ["--version"]),
     Program("pint", "pint", ["version"]),
+    Program("dashboard-linter", "dashboard-linter", ["--help"]),
     Program("haproxy", "HAProxy", ["-v"]),
     Program("nginx", "nginx", ["-v"]),
 )
