@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bench import results
 from bench.results import figures
+from canary.policy.signals import Signals
 from canary.timing.clock import SystemClock
 from demo.main import tell
 from demo.screen import Screen
@@ -23,6 +24,7 @@ from demo.stack.stack import Settings, Stack
 
 COMMAND = "python -m bench.reaction.endtoend"
 SCRAPE_SECONDS = 5.0
+VERDICT_SECONDS = Signals().verdict_interval
 STRATEGY = Path(__file__).parents[2] / "canary.yaml"
 
 # The links, by how their moments begin in the demo's timeline.
@@ -54,8 +56,9 @@ def seconds(moments: dict[str, datetime], start: str, end: str) -> float:
 
 _INTRODUCTION = f"""\
 A canary with a quarter of the customers begins to fail 60 % of its payments (demo, speed 30, 50 customers a second);
-scrape and evaluation every {SCRAPE_SECONDS:g} s. Seconds: median / p99 / largest. What Prometheus knows is known to
-the scrape interval; the order database, the journal and the customers are exact.
+scrape and evaluation every {SCRAPE_SECONDS:g} s, of proofs and the alerts that roll back for them every
+{VERDICT_SECONDS:g} s, as shipped. Seconds: median / p99 / largest. What Prometheus knows is known to the scrape
+interval; the order database, the journal and the customers are exact.
 
 | link | seconds | share of the median |
 |---|---|---|
@@ -70,11 +73,13 @@ async def main(runs: int = 10) -> None:
         found.append(await once(seed))
         print(seed, f"{seconds(found[-1], LINKS[0][0], LINKS[-1][1]):.1f} s", flush=True)
     whole = [seconds(moments, LINKS[0][0], LINKS[-1][1]) for moments in found]
+    beyond = [seconds(moments, LINKS[1][0], LINKS[-1][1]) for moments in found]
     rows = []
     for start, end, name in LINKS:
         times = [seconds(moments, start, end) for moments in found]
         rows.append(f"| {name} | {figures(times)} | {statistics.median(times) / statistics.median(whole):.0%} |")
     rows.append(f"| all, {runs} runs | {figures(whole)} | |")
+    rows.append(f"| without what the evidence needs | {figures(beyond)} | |")
     results.record("Reaction: from the first harmful row", f"{COMMAND} --runs {runs}", _INTRODUCTION + "\n".join(rows))
 
 
