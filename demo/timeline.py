@@ -78,8 +78,9 @@ async def of_rollback(
     alert = f'ALERTS{{alertname="{cause}",alertstate="firing"}}'
     evidence = []
     if cause in _KPIS:
-        failing = f'{names.KPI_VERDICT}{{{names.KPI}="{_KPIS[cause]}",{names.VERDICT}="fail"}}'
-        crossed = await questions.first_time(failing, fault_at, until)
+        # Proofs are scraped each second; a verdict may be over before it is scraped with everything else.
+        proof = f'{names.KPI_PROOF}{{{names.KPI}="{_KPIS[cause]}"}}'
+        crossed = await questions.first_time(proof, fault_at, until)
         evidence = [Moment(crossed, "evidence crosses its threshold", "Prometheus")]
     first_harm = [Moment(await first_bad_payment(engine, canary, fault_at), "first bad payment", "order database")]
     if fault != "payments":

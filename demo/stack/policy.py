@@ -24,7 +24,7 @@ TESTERS = "127.0.0.2/32"
 SCRAPE_SECONDS = 1.0
 
 # A window must hold a few scrapes, however fast the demo runs.
-_SHORTEST_WINDOW_SECONDS = 5.0
+_WINDOW_SCRAPES = 5
 # Alertmanager repeats the heartbeat every ten seconds at most, and a busy machine is no silence.
 _SHORTEST_SILENCE_SECONDS = 60.0
 
@@ -121,14 +121,14 @@ def _signals(checked: Policy, section: dict[str, Any], places: Places, speed: fl
         "warning": signals.warning.hold_for,
         "info": signals.info.hold_for,
     }
-    scrape = format_duration(SCRAPE_SECONDS)
+    scrape, shortest = format_duration(SCRAPE_SECONDS), _WINDOW_SCRAPES * SCRAPE_SECONDS
     return {
         **{
             tier: {**section.get(tier, {}), "hold_for": compressed(seconds, speed)}
             for tier, seconds in hold_for.items()
         },
-        "window": compressed(signals.window, speed, _SHORTEST_WINDOW_SECONDS),
-        "long_window": compressed(signals.long_window, speed, _SHORTEST_WINDOW_SECONDS),
+        "window": compressed(signals.window, speed, shortest),
+        "long_window": compressed(signals.long_window, speed, shortest),
         "scrape_interval": scrape,
         "evaluation_interval": scrape,
         "verdict_interval": format_duration(min(SCRAPE_SECONDS, checked.signals.verdict_interval)),
