@@ -79,8 +79,7 @@ async def of_rollback(
     evidence = []
     if cause in _KPIS:
         # Proofs are scraped each second; a verdict may be over before it is scraped with everything else.
-        proof = f'{names.KPI_PROOF}{{{names.KPI}="{_KPIS[cause]}"}}'
-        crossed = await questions.first_time(proof, fault_at, until)
+        crossed = await questions.first_time(f'{names.KPI_PROOF}{{{names.KPI}="{_KPIS[cause]}"}}', fault_at, until)
         evidence = [Moment(crossed, "evidence crosses its threshold", "Prometheus")]
     first_harm = [Moment(await first_bad_payment(engine, canary, fault_at), "first bad payment", "order database")]
     if fault != "payments":
