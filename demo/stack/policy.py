@@ -12,6 +12,7 @@ from demo.shop import flags
 from demo.shop.server import VERSION_HEADER, VISITOR_COOKIE
 from demo.stack import daemon
 from demo.stack.places import Places
+from rules.scrape import scrape_config
 
 STRATEGY = Path(__file__).parents[1] / "canary.yaml"
 """The repository's policy, which the wheel brings along."""
@@ -32,6 +33,12 @@ _SHORTEST_SILENCE_SECONDS = 60.0
 def compressed(seconds: float, speed: float, at_least: float = 1.0) -> str:
     """A duration of the strategy as the demo writes it."""
     return format_duration(max(at_least, round(seconds / speed, 1)))
+
+
+def scraped(checked: Policy) -> int:
+    """How many parts Prometheus scrapes by the generated configuration; one with two jobs counts twice."""
+    jobs = scrape_config(checked)["scrape_configs"]
+    return sum(len(targets["targets"]) for job in jobs for targets in job["static_configs"])
 
 
 def derive(strategy: Path, places: Places, *, database: str, speed: float) -> dict[str, Any]:

@@ -32,7 +32,6 @@ NEXT = "v3.0"  # what comes after `CANARY` has become the stable version
 
 # At the demo's end nobody waits for the requests that its shop has begun, and between two releases everybody does.
 _NO_PATIENCE_SECONDS = 0.0
-_SCRAPED = 4  # both shops, exporter, receiver; proofs, where they are scraped more often, have a job of their own
 _POLL_SECONDS = 0.2  # Prometheus scrapes once a second
 
 
@@ -177,8 +176,8 @@ class Stack:
         """
         daemon.describe(self._canary_file, self._shop(version, "canary"), self.places.file("canary.log"))
         daemon.start(self._canary_file)  # not in a thread: an interruption would leave it behind, running and unknown
-        healthy = f"{self.places.url('canary')}/-/healthy"
-        await self._processes.answers("canary", healthy, self.session, alive=self.canary_runs)
+        url = f"{self.places.url('canary')}/-/healthy"
+        await self._processes.answers("canary", url, self.session, alive=self.canary_runs)
         self.canary_version = version
 
     async def deploy_stable(self, version: str) -> None:
@@ -274,12 +273,13 @@ class Stack:
         Raises:
             ProcessError: it has not in time.
         """
+        parts = policy.scraped(self.policy)
         for _ in range(round(READY_SECONDS / _POLL_SECONDS)):
-            if (seen := await self.questions.value("sum(up)") or 0) >= _SCRAPED:
+            if (seen := await self.questions.value("sum(up)") or 0) == parts:
                 return
             await asyncio.sleep(_POLL_SECONDS)
         raise ProcessError(
-            f"expected it to reach {_SCRAPED} parts within {READY_SECONDS:g}s, found {seen:g}",
+            f"expected it to reach {parts} parts within {READY_SECONDS:g}s, found {seen:g}",
             place="prometheus",
             remedy=f"see {self.places.url('prometheus')}/targets",
         )

@@ -46,6 +46,18 @@ def test_only_places_and_times_differ_from_the_strategy(places: Places) -> None:
         assert {key: written[key] for key in numbers} == numbers
 
 
+@pytest.mark.parametrize(("scrape_seconds", "parts"), [(1.0, 4), (5.0, 5)])
+def test_every_part_that_is_scraped_is_waited_for(
+    places: Places, monkeypatch: pytest.MonkeyPatch, scrape_seconds: float, parts: int
+) -> None:
+    """Both shops, exporter and receiver; proofs have a job of their own where everything else is scraped less often."""
+    monkeypatch.setattr(policy, "SCRAPE_SECONDS", scrape_seconds)
+    path = places.file("canary.yaml")
+    policy.write(policy.derive(STRATEGY, places, database="sqlite+aiosqlite:///x.db", speed=30), path)
+
+    assert policy.scraped(load_policy(path)) == parts
+
+
 def test_a_password_stands_in_a_file_of_its_own(places: Places) -> None:
     """The database's address may hold a password, so only its owner can read it, outside the policy."""
     secret = "postgresql+asyncpg://shop:pssst@127.0.0.1/shop"
