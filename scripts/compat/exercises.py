@@ -100,10 +100,10 @@ def _on_each_dashboard(*argv: str) -> Callable[[], str]:
 
     def run() -> str:
         with tempfile.TemporaryDirectory(prefix="canary-compat-") as folder:
-            for path, text in dashboards(*map(golden.policy, golden.POLICIES)).items():
-                file = Path(folder, path.replace("/", "-"))
+            for name, text in dashboards(*map(golden.policy, golden.POLICIES)).items():
+                file = Path(folder, name)
                 file.write_text(text, encoding="utf-8")
-                if file.suffix == ".json" and (said := _said([*argv, str(file)], golden.ROOT)) != _PASSED:
+                if (said := _said([*argv, str(file)], golden.ROOT)) != _PASSED:
                     return said
         return _PASSED
 

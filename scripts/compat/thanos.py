@@ -1,14 +1,9 @@
 """The demo's stack with Thanos: a Prometheus that only scrapes, its sidecar, Query, and Ruler for the rules."""
 
-from typing import Any
-
-import yaml
-
 from demo.stack.processes import find_program
 from demo.stack.stack import Stack
 from scripts.compat.programs import BY_NAME
-
-_LABELS = {"cluster": "demo", "replica": "a"}
+from scripts.compat.scraping import scrape_file
 
 
 class ThanosStack(Stack):
@@ -34,11 +29,8 @@ class ThanosStack(Stack):
         )
 
     async def _open_scraper(self) -> None:
-        generated: dict[str, Any] = yaml.safe_load((self._generated / "prometheus" / "prometheus.yml").read_text())
-        scraped = {key: generated[key] for key in ("global", "scrape_configs")}
-        scraped["global"] = {**scraped["global"], "external_labels": _LABELS}
-        file = self.places.file("scrape.yml")
-        file.write_text(yaml.safe_dump(scraped), encoding="utf-8")
+        # A sidecar refuses a Prometheus whose series could be anybody's.
+        file = scrape_file(self.places, self._generated, cluster="demo", replica="a")
         await self._processes.start(
             "scraper",
             [

@@ -1,12 +1,9 @@
 """The demo's stack with VictoriaMetrics in the place of Prometheus, and vmalert for its rules."""
 
-from typing import Any
-
-import yaml
-
 from demo.stack.processes import find_program
 from demo.stack.stack import Stack
 from scripts.compat.programs import BY_NAME
+from scripts.compat.scraping import scrape_file
 
 
 class VictoriaStack(Stack):
@@ -17,11 +14,7 @@ class VictoriaStack(Stack):
     async def _open_prometheus(self) -> None:
         rules = self.places.file("rules")
         await self.canary("generate", "--target", "victoriametrics", "--output", str(rules))
-        scrape: dict[str, Any] = yaml.safe_load((self._generated / "prometheus" / "prometheus.yml").read_text())
-        file = self.places.file("scrape.yml")
-        kept = {key: scrape[key] for key in ("global", "scrape_configs")}
-        kept["global"] = {"scrape_interval": scrape["global"]["scrape_interval"]}
-        file.write_text(yaml.safe_dump(kept), encoding="utf-8")
+        file = scrape_file(self.places, self._generated)
         vmalert = self.places.address("vmalert")
         await self._processes.start(
             "prometheus",
