@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from bench import results
-from bench.detection import nounit, plots, real, segments, speed, stable, table, wald, whole
+from bench.detection import choices, nounit, plots, real, segments, speed, stable, table, wald, whole
 
 
 def _peers(pool: Executor, times: float) -> str:
@@ -40,6 +40,7 @@ TABLES: dict[str, tuple[str, Callable[[Executor, float], str]]] = {
     "shops": ("shops as they are", lambda pool, times: real.measure(pool, _some(100, times))),
     "power": ("harmful canaries", lambda pool, times: real.power(pool, _some(100, times))),
     "segments": ("harm to some customers", lambda pool, times: segments.measure(pool, _some(100, times))),
+    "choices": ("two choices of the exact half", lambda pool, times: choices.measure(pool, _some(100, times))),
     "nounit": ("shops without customers", lambda pool, times: nounit.measure(pool, _some(20, times))),
     "stable": ("stable by the hour", lambda pool, times: stable.measure(pool, _some(100, times))),
     "wald": ("Wald's bound", _wald),

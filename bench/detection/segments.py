@@ -17,6 +17,7 @@ from bench.detection.shops.shop import START
 from bench.detection.shops.situations import with_failed
 from canary.policy.kpis import DEFAULT_KPIS, Success
 from canary.policy.model import Policy
+from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
 
 RATES = (20.0, 200.0)
@@ -50,15 +51,24 @@ def policies() -> tuple[Policy, Policy]:
 def one(task: tuple[float, str, int]) -> list[Found]:
     """One rollout, judged both ways."""
     rate, harm, seed = task
-    draft = Draft(np.random.default_rng([list(HARMS).index(harm), int(rate), seed]), nginx=seed % 2 == 1)
-    _settle(draft, checkout(draft, rate), HARMS[harm])
-    rollout, joined, found = rollout_named(f"s{seed}"), draft.joined(), []
-    for policy in policies():
-        evidence = JudgedRollout.of(policy, rollout).look(joined, VERSIONS, rollout, END, {})
-        minute = np.inf if evidence.decided_at is None else (evidence.decided_at - START) / 60.0
-        segments = evidence.kpis[_PAYMENTS].segments
-        found.append(Found(minute, tuple(name for name, test in segments.items() if test.verdict == "fail")))
-    return found
+    joined = rows_of(rate, HARMS[harm], [list(HARMS).index(harm), int(rate), seed])
+    return [judged(policy, joined, f"s{seed}") for policy in policies()]
+
+
+def rows_of(rate: float, harm: dict[str, float], seed: list[int]) -> JoinedRows:
+    """A shop's rows, with *harm* to the canary's payments by provider; the seed's last number draws as nginx if odd."""
+    draft = Draft(np.random.default_rng(seed), nginx=seed[-1] % 2 == 1)
+    _settle(draft, checkout(draft, rate), harm)
+    return draft.joined()
+
+
+def judged(policy: Policy, joined: JoinedRows, name: str) -> Found:
+    """What a rollout of that name comes to."""
+    rollout = rollout_named(name)
+    evidence = JudgedRollout.of(policy, rollout).look(joined, VERSIONS, rollout, END, {})
+    minute = np.inf if evidence.decided_at is None else (evidence.decided_at - START) / 60.0
+    segments = evidence.kpis[_PAYMENTS].segments
+    return Found(minute, tuple(name for name, test in segments.items() if test.verdict == "fail"))
 
 
 def _settle(draft: Draft, paid: Payments, harm: dict[str, float]) -> None:
@@ -88,11 +98,12 @@ def measure(pool: Executor, seeds: int) -> str:
             backs = [outcome for outcome in parted if np.isfinite(outcome.minute)]
             right = sum(set(outcome.named) == set(harmed) for outcome in backs)
             named = str(right) if len(harmed) == 1 else ""
-            text.append(f"| {rate:,.0f} | {harm} | {_cell(plain)} | {_cell(parted)} | {named} |")
+            text.append(f"| {rate:,.0f} | {harm} | {share_and_minute(plain)} | {share_and_minute(parted)} | {named} |")
     return "\n".join(text)
 
 
-def _cell(found: list[Found]) -> str:
+def share_and_minute(found: list[Found]) -> str:
+    """How many were rolled back, with its interval, and the median minute."""
     minutes = [outcome.minute for outcome in found if np.isfinite(outcome.minute)]
     lower, upper = wilson(len(minutes), len(found))
     median = f", {np.median(minutes):.1f} min" if minutes else ""
