@@ -98,7 +98,11 @@ def _written(value: Schema, children: list[tuple[str, str, Schema]]) -> str:
         return "names with sections" if named and children else "names with values" if named else "section"
     kinds = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`"}
     kind = kinds.get(str(value.get("type")), "text")
-    return f"{kind}, at least {value['minimum']:g}" if value.get("minimum", 0) >= 1 else kind
+    above, least, most = (value.get(key) for key in ("exclusiveMinimum", "minimum", "maximum"))
+    begins = f" above {above:.12g}" if above is not None else "" if least is None else f" from {least:.12g}"
+    if most is not None:
+        return f"{kind}{begins} to {most:.12g}"
+    return f"{kind}, at least {least:.12g}" if least is not None and least >= 1 else kind
 
 
 _WIDEST = {"0s", "3660d", "0%", "100%", "1B", "1048576GiB"}
