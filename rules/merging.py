@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.errors import GenerateError
-from canary.mixin.theirs import parts_of
+from canary.mixin.theirs import parts_of, with_access
 from canary.mixin.yamltext import dump
 from canary.policy import Policy
 from rules.generate import alerts_file, recording_file
@@ -28,7 +28,7 @@ _ACCESS = (
     "scheme", "basic_auth", "authorization", "oauth2", "tls_config", "http_headers",
     "proxy_url", "proxy_from_environment", "no_proxy", "proxy_connect_header",
 )  # fmt: skip
-"""What a job of ours keeps as they have written it: the policy knows the way to the parts, and no password of them."""
+"""What a job of ours keeps as they have written it."""
 
 
 def is_prometheus(data: Section) -> bool:
@@ -73,7 +73,7 @@ def merged_file(theirs: Section, policies: Sequence[Policy], rules: Sequence[Pat
 def _with_access(job: Section, theirs: Sequence[Section]) -> Section:
     """A job of ours, with what they have added to get in where it was there before."""
     before = next((one for one in theirs if one.get("job_name") == job["job_name"]), {})
-    return {**job, **{key: before[key] for key in _ACCESS if key in before and key not in job}}
+    return with_access(job, {key: before[key] for key in _ACCESS if key in before})
 
 
 def _alerting(theirs: Any, ours: Sequence[Section]) -> Section:

@@ -12,7 +12,7 @@ from typing import Any
 from alertmanager.config.freeze import time_intervals
 from canary import names
 from canary.errors import GenerateError
-from canary.mixin.theirs import parts_of, read_theirs
+from canary.mixin.theirs import parts_of, read_theirs, with_access
 from canary.mixin.yamltext import dump
 from canary.policy import Policy
 from canary.policy.servers import whole
@@ -29,10 +29,12 @@ _FOR_PEOPLE = {"group_wait": "10s", "group_interval": "1m", "repeat_interval": "
 # With several services and several receivers for people, where alerts go that are of none of them; generated empty.
 _OTHERS = "canary-others"
 
-# Each of our routes for people has this matcher, and nobody else's has: a drill is nothing to be paged for.
+# A drill is nothing to be paged for.
 _NO_DRILL = f'alertname!="{names.DRILL}"'
 
 _ALL_OF_OURS = 'alertname=~"Canary.+"'
+
+_URGENT = f'{names.SEVERITY}=~"critical|warning"'
 
 
 def alertmanager_config(*policies: Policy) -> Section:
@@ -138,7 +140,7 @@ def _people_route(policy: Policy) -> Section:
     return {
         "matchers": [
             _equals(names.SERVICE, policy.service),
-            f'{names.SEVERITY}=~"critical|warning"',
+            _URGENT,
             _NO_DRILL,
         ],
         "receiver": _people(policy),
@@ -219,16 +221,34 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     # Without a receiver for people of ours, their own routes tell people, by severity or as they like.
     mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
     guard = guard_name(policy)
+    before = [part for part in parts_of(theirs, "receivers") if part.get("name") == guard]
     result = {
         **rest,
         # Ours stand first: a route of theirs without `continue` would keep alerts from us.
         "route": {**rest["route"], "routes": [*mine, *rest["route"]["routes"]]},
         "inhibit_rules": [*rest["inhibit_rules"], *ours["inhibit_rules"]],
-        "receivers": [*rest["receivers"], *(part for part in ours["receivers"] if part["name"] == guard)],
+        "receivers": [
+            *rest["receivers"],
+            *(_renewed(part, before) for part in ours["receivers"] if part["name"] == guard),
+        ],
     }
     intervals = [*rest.get("time_intervals", []), *ours.get("time_intervals", [])]
     _require_people(policy, theirs, result["receivers"])
     return result | ({"time_intervals": intervals} if intervals else {})
+
+
+def _renewed(ours: Section, before: Sequence[Section]) -> Section:
+    """Our receiver, with what they have added to get in where it was there before.
+
+    Raises:
+        GenerateError: what was there is no list of webhooks.
+    """
+    [webhook] = ours["webhook_configs"]
+    there = [hook.get("http_config") for part in before for hook in parts_of(part, "webhook_configs")]
+    access = with_access(
+        webhook.get("http_config", {}), next((found for found in there if isinstance(found, dict)), {})
+    )
+    return {**ours, "webhook_configs": [{**webhook, **({"http_config": access} if access else {})}]}
 
 
 def _without(theirs: Section, service: str) -> Section:
@@ -254,9 +274,10 @@ def _without(theirs: Section, service: str) -> Section:
 
 
 def _is_our_route(service: str, part: Section) -> bool:
+    """One to the receiver that acts, or one for people with just our matchers: theirs may spare drills as well."""
     matchers = part.get("matchers") or []
-    for_people = _equals(names.SERVICE, service) in matchers and _NO_DRILL in matchers
-    return part.get("receiver") == _guard_name(service) or for_people
+    for_people = [{_equals(names.SERVICE, service), which, _NO_DRILL} for which in (_URGENT, _ALL_OF_OURS)]
+    return part.get("receiver") == _guard_name(service) or set(matchers) in for_people
 
 
 def _is_our_inhibition(service: str, part: Section) -> bool:

@@ -9,6 +9,9 @@ import yaml
 from canary.errors import GenerateError
 from canary.mixin.yamltext import load_as_written
 
+_WHO_ASKS = {"basic_auth", "authorization", "oauth2"}
+"""Of which Prometheus and Alertmanager take one."""
+
 
 def read_theirs(path: Path) -> dict[str, Any]:
     """What is in an `alertmanager.yml` or `prometheus.yml`.
@@ -38,3 +41,16 @@ def parts_of(theirs: Mapping[str, Any], section: str, kind: type = dict) -> list
         what = "mappings" if kind is dict else "texts"
         raise GenerateError(f"expected a list of {what}", place=f"merge: {section}")
     return found
+
+
+def with_access(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """What gets into a part of ours by the policy, with what they have written beside it.
+
+    The policy knows the way to exporter and receiver, but no password, proxy or client's certificate that their own
+    web configuration asks for.
+    """
+    known = ours.keys() | (_WHO_ASKS if ours.keys() & _WHO_ASKS else set())
+    joined = {**ours, **{key: value for key, value in theirs.items() if key not in known}}
+    if isinstance(there := theirs.get("tls_config"), dict):
+        joined["tls_config"] = {**there, **ours.get("tls_config", {})}
+    return joined

@@ -22,7 +22,10 @@ _PAGE = golden.ROOT / "docs" / "compatibility.md"
 def main(folder: Path, only: str) -> None:
     """Run every exercise that is about a program in FOLDER; the exit status is 1 when one fails or cannot run."""
     first_on_path(folder)
-    there = inside(folder)
+    try:
+        there = inside(folder)
+    except ProcessError as error:
+        raise click.ClickException(str(error)) from error
     if not there:
         raise click.ClickException(f"{folder}: none of {', '.join(BY_NAME)} lies there")
     wanted = [one for one in EXERCISES if set(one.judges) & set(there) and (only in one.what or only in one.judges)]

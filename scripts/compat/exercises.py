@@ -22,6 +22,7 @@ from grafana.generate import dashboards
 from rules.generate import prometheus_files
 from rules.targets import thanos_rules, victoriametrics_rules
 from scripts import golden
+from scripts.compat.programs import run
 from scripts.compat.release import release
 from scripts.compat.thanos import ThanosStack
 from scripts.compat.victoriametrics import VictoriaStack
@@ -57,10 +58,7 @@ class Exercise:
 
 def _said(argv: Sequence[str], folder: Path) -> str:
     try:
-        done = subprocess.run(
-            [find_program(argv[0]), *argv[1:]],
-            check=False, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_SECONDS,
-        )  # fmt: skip
+        done = run([find_program(argv[0]), *argv[1:]], _TIMEOUT_SECONDS, folder)
     except OSError as error:
         return f"failed: cannot be started ({error.strerror})"
     except subprocess.TimeoutExpired:
@@ -72,33 +70,33 @@ def _said(argv: Sequence[str], folder: Path) -> str:
 def _on_golden(*argv: str, files: str) -> Callable[[], str]:
     """On what is committed of the generators' output, one policy after the other: two have the same rules."""
 
-    def run() -> str:
+    def tried() -> str:
         for name in golden.POLICIES:
             found = sorted(str(path) for path in (golden.FOLDER / name).glob(files))
             if (said := _said([*argv, *found], golden.ROOT)) != _PASSED:
                 return said
         return _PASSED
 
-    return run
+    return tried
 
 
 def _on_generated(*argv: str, files: str, option: str = "") -> Callable[[], str]:
     """On what is generated now for each policy of the golden files, and committed nowhere."""
 
-    def run() -> str:
+    def tried() -> str:
         with tempfile.TemporaryDirectory(prefix="canary-compat-") as folder:
             for name in golden.POLICIES:
                 _generate(golden.policy(name), Path(folder) / name)
             found = sorted(str(path) for path in Path(folder).glob(files))
             return _said([*argv, *(option + path for path in found)], Path(folder))
 
-    return run
+    return tried
 
 
 def _on_each_dashboard(*argv: str) -> Callable[[], str]:
     """On each dashboard that is generated for the policies of the golden files."""
 
-    def run() -> str:
+    def tried() -> str:
         with tempfile.TemporaryDirectory(prefix="canary-compat-") as folder:
             for name, text in dashboards(*map(golden.policy, golden.POLICIES)).items():
                 file = Path(folder, name)
@@ -107,7 +105,7 @@ def _on_each_dashboard(*argv: str) -> Callable[[], str]:
                     return said
         return _PASSED
 
-    return run
+    return tried
 
 
 def _generate(policy: Policy, folder: Path) -> None:
@@ -121,10 +119,10 @@ def _generate(policy: Policy, folder: Path) -> None:
 
 
 def _tests(path: str) -> Callable[[], str]:
-    def run() -> str:
+    def tried() -> str:
         return _said([sys.executable, "-m", "pytest", "-q", "-x", path], golden.ROOT)
 
-    return run
+    return tried
 
 
 def _stack(kind: type[Stack]) -> Callable[[], str]:
@@ -136,10 +134,10 @@ def _stack(kind: type[Stack]) -> Callable[[], str]:
             )
         return found if found == _PASSED else found[: 2 * _LONGEST]
 
-    def run() -> str:
+    def tried() -> str:
         return asyncio.run(story())
 
-    return run
+    return tried
 
 
 _CHAIN = ("prometheus", "alertmanager", "haproxy")

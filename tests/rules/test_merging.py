@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from canary.errors import GenerateError
+from canary.policy import load_policy
 from rules.generate import alerts_file, recording_file
 from rules.merging import is_prometheus, merged_file
 from scripts import golden
@@ -54,6 +55,19 @@ def test_a_password_that_they_gave_to_a_job_of_ours_stays() -> None:
 
     assert {key: again[key] for key in access} == access
     assert again["scrape_interval"] != "5m"
+
+
+def test_a_clients_certificate_stays_beside_the_authority_that_the_policy_names(tmp_path: Path) -> None:
+    """A receiver that asks for one is scraped after each merge, and its authority is the policy's newest."""
+    file = tmp_path / "canary.yaml"
+    file.write_text("service: shop\nreceiver: {url: 'https://canary.internal:9878', ca_file: new.crt}\n")
+    tls = {"ca_file": "/etc/old.crt", "cert_file": "/etc/client.crt", "key_file": "/etc/client.key"}
+    theirs = {"scrape_configs": [{"job_name": "kpi-canary-receiver-shop", "scheme": "https", "tls_config": tls}]}
+
+    jobs = yaml.safe_load(merged_file(theirs, [load_policy(file)], RULES))["scrape_configs"]
+
+    [receiver] = [job for job in jobs if job["job_name"] == "kpi-canary-receiver-shop"]
+    assert receiver["tls_config"] == tls | {"ca_file": str(tmp_path / "new.crt")}
 
 
 def test_rules_of_another_folder_are_not_loaded_twice() -> None:

@@ -13,7 +13,7 @@ import yaml
 from alertmanager.config.configuration import alertmanager_config, alertmanager_file, merged
 from canary import names
 from canary.errors import GenerateError
-from canary.policy import Policy
+from canary.policy import Policy, load_policy
 from canary.policy.freeze import ClockRange, Freeze
 from rules.generate import rule_groups
 from scripts import golden
@@ -217,6 +217,57 @@ def test_merging_twice_is_merging_once(tmp_path: Path) -> None:
     once = file.read_text()
 
     assert alertmanager_file(policy, merge=file) == once
+
+
+def test_a_route_of_theirs_that_spares_drills_stays(tmp_path: Path) -> None:
+    """For our alerts too: only what has just our matchers is ours, and a route that was lost would page nobody."""
+    pager = {"matchers": ['service="bookshop"', 'severity="critical"', 'alertname!="CanaryDrill"'], "receiver": "pager"}
+    file = tmp_path / "theirs.yml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "route": {"receiver": "pager", "routes": [pager]},
+                "receivers": [{"name": "pager"}, {"name": "books-on-call"}],
+            }
+        )
+    )
+    for _ in range(3):
+        file.write_text(alertmanager_file(golden.policy("custom"), merge=file))
+
+    assert yaml.safe_load(file.read_text())["route"]["routes"][-1] == pager
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        ("", {"basic_auth": {"username": "alertmanager", "password_file": "/password"}}),
+        ("token_file: token", {}),  # Alertmanager does not start with two
+    ],
+)
+def test_what_gets_alertmanager_into_the_receiver_stays(policy: str, kept: dict[str, Any], tmp_path: Path) -> None:
+    """What the receiver's web configuration asks for is written by hand, and after each merge still there."""
+    (tmp_path / "canary.yaml").write_text(
+        f"service: shop\nreceiver: {{url: 'https://canary.internal:9878', ca_file: ca.crt, {policy}}}\n"
+    )
+    shop = load_policy(tmp_path / "canary.yaml")
+    file = tmp_path / "theirs.yml"
+    file.write_text("route: {receiver: on-call}\nreceivers: [{name: on-call}]\n")
+    file.write_text(alertmanager_file(shop, merge=file))
+    theirs = yaml.safe_load(file.read_text())
+    access = theirs["receivers"][-1]["webhook_configs"][0]["http_config"]
+    generated = dict(access)
+    access |= {"basic_auth": {"username": "alertmanager", "password_file": "/password"}, "proxy_url": "http://proxy:1"}
+    access["tls_config"] = access["tls_config"] | {"cert_file": "/client.crt", "key_file": "/client.key"}
+    for _ in range(3):
+        file.write_text(yaml.safe_dump(theirs))
+        theirs = yaml.safe_load(alertmanager_file(shop, merge=file))
+
+    tls = {"ca_file": str(tmp_path / "ca.crt"), "cert_file": "/client.crt", "key_file": "/client.key"}
+    assert theirs["receivers"][-1]["webhook_configs"][0]["http_config"] == (
+        generated | kept | {"proxy_url": "http://proxy:1", "tls_config": tls}
+    )
+    file.write_text(yaml.safe_dump(theirs))
+    assert _amtool("check-config", str(file)).returncode == 0
 
 
 def test_two_services_merge_into_one_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The page about compatibility: one line for each thing that was run, version by version."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from scripts import golden
 from scripts.compat.__main__ import main
 from scripts.compat.exercises import Exercise
 from scripts.compat.page import Row, page, rows
-from scripts.compat.programs import BY_NAME, PROGRAMS, inside, used, version
+from scripts.compat.programs import BY_NAME, PROGRAMS, inside, run, used, version
 
 
 def _row(version: str, result: str = "passed", what: str = "demo") -> Row:
@@ -36,12 +37,11 @@ def test_the_committed_page_is_one_that_the_command_writes() -> None:
 
 
 def test_programs_are_found_by_their_names_and_asked_for_their_version(tmp_path: Path) -> None:
-    """Also under the name that Debian gives; what else lies there, or cannot be run, is none, nor is a folder."""
+    """Also under the name that Debian gives; what else lies there is none, nor is a folder."""
     (tmp_path / "prometheus").mkdir()
     for name, said in {"prometheus-alertmanager": "alertmanager, version 0.35.0 (go1.26)", "other": "1.2"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
         (tmp_path / name).chmod(0o755)
-    (tmp_path / "nginx").write_text("no program")
 
     assert inside(tmp_path) == {"alertmanager": "0.35.0"}
 
@@ -87,3 +87,38 @@ def test_a_program_may_answer_on_its_standard_error(tmp_path: Path) -> None:
     file.write_text("#!/bin/sh\necho hello\n")
 
     assert (told, version(file, BY_NAME["nginx"])) == ("1.31.3", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "says"),
+    [
+        ("#!/bin/sh\necho 1.31.3\n", 0o644, "expected a program, found a file that may not be run; make it executable"),
+        ("\x7fELF of another machine", 0o755, "found that it cannot be started (Exec format error)"),
+        ("#!/bin/sh\nread answer\nsleep 3600\n", 0o755, "-v` after 1 s; see why it hangs, or take it out"),
+    ],
+)
+def test_a_program_that_does_not_run_is_named_and_nothing_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, says: str
+) -> None:
+    """Neither PATH's is tried in its place, nor does the page get a line of an unknown version."""
+    (tmp_path / "nginx").write_text(text)
+    (tmp_path / "nginx").chmod(mode)
+    monkeypatch.setattr("scripts.compat.programs._TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("scripts.compat.__main__._PAGE", tmp_path / "page.md")
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    result = CliRunner().invoke(main, [str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert f"{tmp_path}/nginx" in result.output
+    assert says in result.output
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_a_program_that_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
+    """What it has started would stay behind, one more after each try."""
+    started = tmp_path / "started"
+    with pytest.raises(subprocess.TimeoutExpired):
+        run(["sh", "-c", f"sleep 3600 & echo $! > {started}; wait"], 1)
+
+    child = Path("/proc", started.read_text().strip(), "stat")
+    assert not child.exists() or " Z " in child.read_text()
