@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from exporter.evidence.comparisons.cohort_test import CohortTest
 from exporter.evidence.comparisons.conversion import ConversionTest
 from exporter.evidence.comparisons.events import Events
 from exporter.evidence.comparisons.floor import FloorTest
@@ -159,7 +160,8 @@ class Tracks:
         folded = track.advance(rows, timeline, horizon, steps)
         self._tracks[key] = folded
         seen = folded.advance(rows, timeline, last, steps)
-        return seen.path, seen.test.units
+        test = seen.test
+        return test.present(seen.path, rows, timeline) if isinstance(test, CohortTest) else seen.path, test.units
 
     def folded(self, key: Key, rows: Rows | None, timeline: Timeline, as_of: float) -> Trajectory:
         """A test's path up to the lateness horizon: what nobody acts upon need not be looked at before."""

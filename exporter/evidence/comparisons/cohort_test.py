@@ -12,9 +12,10 @@ crawler or a health check makes visits, on one side perhaps, and never an order.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -71,7 +72,7 @@ _MILESTONES = np.unique(np.geomspace(8.0, 1e9, 200).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CohortTest:
+class CohortTest(ABC):
     """One comparison, all buckets before `bucket` folded in.
 
     Immutable: `advance` gives the test with more buckets folded, and how it got there.
@@ -108,10 +109,15 @@ class CohortTest:
         """The same, from now on with likelihoods divided by the over-dispersion of its units."""
         return replace(self, dispersion=factor)
 
-    def advance_events(self, rows: Events, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
+    @abstractmethod
+    def events(self, rows: Any) -> Events:  # each comparison reads its own kind of rows
+        """What the comparison waits for, and when it is known whether it comes."""
+
+    def advance(self, rows: Any, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
         """Fold the buckets up to `until`; `rows` holds at least the units that entered or had the event in them."""
         if until <= self.bucket:
             return self, Trajectory.empty()
+        rows = self.events(rows)
         segment_of = timeline.segment_of(rows.assigned)
         entered = timeline.bucket(rows.entered)
         happened = cohort.happened_within(timeline, rows.happened, entered)
@@ -142,9 +148,8 @@ class CohortTest:
         test = replace(self, bucket=until, walk=walk, share=share, rates=rates, cohorts=known)
         if not len(buckets):
             return test, Trajectory.empty()
-        known_by = hazards, hazards.newest(undecided(rows, timeline, known, until))
         return test, self._trajectory(
-            test, timeline, (buckets, path, share_path), starts, known_by, self._counted(new, buckets)
+            test, timeline, (buckets, path, share_path), starts, hazards, self._counted(new, buckets)
         )
 
     def _terms(self, tables: Tables) -> Floats:
@@ -197,10 +202,10 @@ class CohortTest:
         timeline: Timeline,
         paths: tuple[Ints, Floats, Floats],
         starts: Starts,
-        known_by: tuple[Hazards, Hazards],
+        hazards: Hazards,
         units: tuple[Ints, Ints],
     ) -> Trajectory:  # long: one figure after the other, each from the ones before
-        grid, buckets, (hazards, newest) = self.setting.grid, paths[0], known_by
+        grid, buckets = self.setting.grid, paths[0]
         path, share_path = paths[1] / self.dispersion, paths[2] / self.dispersion
         size = grid.size
         ranks = after.walk.bases.divided(self.dispersion).evidence(grid, starts, buckets, path)
@@ -211,9 +216,6 @@ class CohortTest:
             # What is less by only one of the two counts is not less.
             recent = np.fmax(recent, np.expm1(estimate(grid, weighed.likelihood)))
         lower, upper = self._bounds(hazards, path[:, :size])
-        last = len(buckets) - 1
-        since_phase = after.walk.since_phase[None, :size] / self.dispersion
-        phase_lower, phase_upper = self._bounds(newest, since_phase)
         plain = Trajectory.plain(
             time=timeline.end_of(buckets),
             # The grid ends somewhere, and the rates' own bounds may be beyond.
@@ -229,9 +231,27 @@ class CohortTest:
             recent_estimate=recent,
             log10_not_slower=self._not_slower(ranks),
             quiet=ranks.quiet,
-            phase_lower=np.append(np.full(last, -1.0), phase_lower),
-            phase_upper=np.append(np.full(last, np.inf), phase_upper),
+            phase_lower=np.full(len(buckets), -1.0),
+            phase_upper=np.full(len(buckets), np.inf),
             log10_slower=self._slower(path),
+        )
+
+    def present(self, path: Trajectory, rows: Any, timeline: Timeline) -> Trajectory:
+        """The path, its newest row with the bounds by which the canary may pass now.
+
+        Rows are of moments that brought news, and the last one may be of another phase, or of many minutes ago. What
+        is still open counts as a failure: who hangs has not failed yet, and brings no news.
+        """
+        if not len(path):
+            return path
+        hazards, size = self.rates.present, self.setting.grid.size
+        lower, upper = self._bounds(hazards, self.walk.since_phase[None, :size] / self.dispersion)
+        open_ = undecided(self.events(rows), timeline, self.cohorts, self.bucket)
+        lower = np.maximum(lower - open_ / np.maximum(1.0 - hazards.stable.value, 1e-9), -1.0)
+        return replace(
+            path,
+            phase_lower=np.append(path.phase_lower[:-1], lower),
+            phase_upper=np.append(path.phase_upper[:-1], upper),
         )
 
     def _change(self, hazards: Hazards, log_ratio: Floats) -> Floats:

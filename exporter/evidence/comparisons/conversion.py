@@ -9,8 +9,6 @@ from exporter.evidence.comparisons.events import Events
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.evidence.grid import symmetric_grid
 from exporter.evidence.progress.restarts import Plan
-from exporter.evidence.progress.timeline import Timeline
-from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import ConversionRows
 
 GRID = symmetric_grid(((0.5, 0.0125), (1.5, 0.05), (4.0, 0.25)), sd=0.5, harm_sign=-1)
@@ -33,6 +31,6 @@ class ConversionTest(CohortTest):
         """A test that has seen nothing; *against_weight* where the units are those who enter the shop."""
         return cls.of(alpha, Setting(GRID, event_is_good=True, plan=plan, lags=lags, against_weight=against_weight))
 
-    def advance(self, rows: ConversionRows, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
-        """Fold the buckets up to `until`; `rows` holds at least the units that entered or converted in them."""
-        return self.advance_events(Events(rows.assigned, rows.entered, rows.canary, rows.converted), timeline, until)
+    def events(self, rows: ConversionRows) -> Events:
+        """Orders."""
+        return Events(rows.assigned, rows.entered, rows.canary, rows.converted)

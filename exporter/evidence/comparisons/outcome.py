@@ -20,8 +20,6 @@ from exporter.evidence.comparisons.cohort_test import CohortTest, Setting
 from exporter.evidence.comparisons.events import Events
 from exporter.evidence.grid import symmetric_grid
 from exporter.evidence.progress.restarts import Plan
-from exporter.evidence.progress.timeline import Timeline
-from exporter.evidence.progress.trajectory import Trajectory
 from exporter.evidence.rows import ConversionRows, OutcomeRows, Rows
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
@@ -55,8 +53,8 @@ class OutcomeTest(CohortTest):
         """A test that has seen nothing."""
         return cls.of(alpha, Setting(GRID, event_is_good=False, plan=plan))
 
-    def advance(self, rows: OutcomeRows, timeline: Timeline, until: int) -> tuple[Self, Trajectory]:
-        """Fold the buckets up to `until`; `rows` holds at least the units that entered or were resolved in them."""
-        failed = np.where(rows.failed, rows.resolved, np.nan)
-        events = Events(rows.assigned, rows.entered, rows.canary, failed, rows.resolved)
-        return self.advance_events(events, timeline, until)
+    def events(self, rows: OutcomeRows) -> Events:
+        """Failures."""
+        return Events(
+            rows.assigned, rows.entered, rows.canary, np.where(rows.failed, rows.resolved, np.nan), rows.resolved
+        )

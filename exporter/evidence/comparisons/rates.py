@@ -14,7 +14,7 @@ sequence, and the estimate of such a canary is its own rate.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -71,9 +71,15 @@ class Rates:
                 before[1] + _counted(age_class[early], counts[name][1][early], 1)[0]
                 for name, before in (("units", self.units), ("events", self.events))
             ])  # fmt: skip
-        in_phase = np.stack([at_risk[1, max(rows - 1, 0)], happened[1, max(rows - 1, 0)]]) - before_phase
-        hazards = Hazards.of(at_risk[:, :-1], happened[:, :-1], np.maximum(in_phase, 0.0))
+        hazards = Hazards.of(at_risk[:, :-1], happened[:, :-1])
         return Rates(at_risk[:, -1], happened[:, -1], before_phase), hazards
+
+    @property
+    def present(self) -> Hazards:
+        """The hazards as known by now, the canary's bounds held against its own share of the present phase alone."""
+        units, events = np.maximum(np.stack([self.units[1], self.events[1]]) - self.before_phase, 0.0)
+        hazards = Hazards.of(self.units[:, None], self.events[:, None])
+        return replace(hazards, own=Share.of(units[None], events[None])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,30 +141,20 @@ class Hazards:
     Attributes:
         stable: at the age at which effects are translated.
         canary: at any age that any of its units have reached: what evidence has counted, estimates count too.
-        own: of the canary, the share that its bounds are held against: in `newest` that of the present phase alone.
-        phase: the canary's units and events of the present phase, at the last moment.
-        undecided: of how much more of the canary's units than of stable's the outcome is open; they may all fail.
+        own: of the canary, the share that its bounds are held against.
     """
 
     values: Floats
     stable: Share
     canary: Share
     own: Share
-    phase: Floats
-    undecided: float = 0.0
 
     @classmethod
-    def of(cls, units: Floats, events: Floats, phase: Floats) -> Hazards:
+    def of(cls, units: Floats, events: Floats) -> Hazards:
         """From units at risk and events, each by side (stable, canary), moment and class of ages."""
         stable, hazard = Share.of(units[0], events[0], _LEAST_SHARE)
         canary = Share.of(units[1], events[1])[0]
-        return cls(hazard, stable, canary, canary, phase)
-
-    def newest(self, undecided: float) -> Hazards:
-        """Those of the last moment, for what the present phase says."""
-        stable, canary = (Share(side.value[[-1]], side.units[[-1]]) for side in (self.stable, self.canary))
-        own = Share.of(self.phase[None, 0], self.phase[None, 1])[0]
-        return Hazards(self.values[[-1]], stable, canary, own, self.phase, undecided)
+        return cls(hazard, stable, canary, canary)
 
     def conversion_change(self, log_ratio: Floats, rate: Floats | None = None) -> Floats:
         """The relative change of the share to whom it happened, of a (log) odds ratio of hazards.
@@ -198,8 +194,7 @@ class Hazards:
         lower, upper = _extremes([self.survival_change(end, rate) for end in ends for rate in rates])
         with np.errstate(divide="ignore"):
             most = np.where(rates[1] < 1.0, np.minimum(upper, rates[1] / (1.0 - rates[1])), np.inf)
-        lower = np.maximum(lower, -self.own.bounds(alpha / 2.0)[1])
-        return np.maximum(lower - self.undecided / np.maximum(1.0 - self.stable.value, 1e-9), -1.0), most
+        return np.maximum(lower, -self.own.bounds(alpha / 2.0)[1]), most
 
     def _spared(self, log_ratio: Floats, rate: Floats | None) -> tuple[Floats, Floats]:
         """Logarithms of the shares to whom it did not happen: stable's, and the canary's under the ratio."""

@@ -155,10 +155,10 @@ def test_where_nothing_ever_fails_many_payments_pass_and_few_say_nothing() -> No
     assert judged(1, 1.0, (0.0, 0.0)) is Verdict.HOLD
 
 
-def judged_live(rows: OutcomeRows, minutes: list[float]) -> list[KpiEvidence]:
+def judged_live(rows: OutcomeRows, minutes: list[float], changing_seconds: float = 900.0) -> list[KpiEvidence]:
     """What a judge says at each of some minutes of payments at half and half, told what is known by then."""
     kpi = KpiParameters("paid", Kind.SUCCESS, tolerance=0.05, pending_timeout_seconds=900.0)
-    judge = RolloutJudge(JudgeParameters(started_at=START, kpis=(kpi,), changing_seconds=900.0))
+    judge = RolloutJudge(JudgeParameters(started_at=START, kpis=(kpi,), changing_seconds=changing_seconds))
     found = []
     for now in START + 60.0 * np.asarray(minutes):
         known, settled = rows.entered <= now, rows.resolved <= now
@@ -203,3 +203,19 @@ def test_what_is_open_is_known_live_and_replayed_alike() -> None:
 
     assert live.history.phase_lower[-1] == pytest.approx(replayed.history.phase_lower[-1], abs=1e-9)
     assert replayed.history.phase_lower[-1] < replayed.lower
+
+
+def test_what_hangs_since_the_last_news_counts_live_as_in_one_pass() -> None:
+    """In a small shop nothing fails for many minutes: what is open meanwhile is not what was open at the last news."""
+    entered = np.arange(START, END, 10.0)
+    canary = np.arange(len(entered)) % 2 == 0
+    hangs = canary & (entered >= START + 1740.0)
+    failed = (np.arange(len(entered)) % 40 < 2) & (entered < START + 900.0)
+    rows = OutcomeRows(entered, entered, canary, np.where(hangs, np.nan, entered + 2.0), failed)
+
+    [*_, live] = judged_live(rows, [minute / 2.0 for minute in range(2, 81)], changing_seconds=0.0)
+    [once] = judged_live(rows, [40.0], changing_seconds=0.0)
+
+    assert live.history.time[-1] < END - 180.0
+    assert live.history.phase_lower[-1] == pytest.approx(once.history.phase_lower[-1], abs=1e-9)
+    assert live.history.phase_lower[-1] < live.lower - 0.02

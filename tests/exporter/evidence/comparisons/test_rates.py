@@ -23,7 +23,7 @@ def test_a_change_of_a_rate_is_one_that_can_be(hazards: list[float], log_ratio: 
     """No rate falls by more than all of it or rises above one, and no ratio but one changes it."""
     rate = float(1.0 - np.prod(1.0 - np.asarray(hazards)))
     share = Share(np.asarray([rate]), np.asarray([100.0]))
-    stable = Hazards(np.asarray([hazards]), share, share, share, np.zeros((2, 1)))
+    stable = Hazards(np.asarray([hazards]), share, share, share)
 
     converted = float(stable.conversion_change(np.asarray([log_ratio]))[0])
     spared = float(stable.survival_change(np.asarray([log_ratio]))[0])
