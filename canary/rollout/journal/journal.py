@@ -1,5 +1,6 @@
 """The rollout's journal: append-only, durable before anything is done, read by receiver, exporter and command line."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from canary.database.url import read_database_url
@@ -19,6 +20,7 @@ from canary.policy.model import Policy
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.journal.connection import DatabaseFile, journal_engine
+from canary.rollout.journal.refusals import is_about_content, is_conflict, is_contended
 from canary.rollout.journal.rows import ROLLOUTS, Chain, read
 from canary.rollout.journal.texts import forms
 from canary.rollout.kinds import Kind
@@ -30,6 +32,11 @@ _CONFLICT = "somebody else wrote meanwhile"
 
 # A rollback waits no longer than this for a database that does not answer.
 _TIMEOUT_SECONDS = 2.0
+
+# Of those who make one SQLite file at the same moment all but one are refused, without the time of waiting that they
+# ask for: whoever turns its log on while another one writes, and whoever writes after another one has.
+_TRIES = 40
+_AGAIN_SECONDS = 0.05
 
 METADATA = sa.MetaData()
 
@@ -102,18 +109,21 @@ class Journal:
             if patient:
                 yield journal
                 return
-            try:
-                await journal._create()
-            except JournalError:
-                # Another receiver may have made the table at the same moment; then it is there now.
-                await journal._create()
+            await journal._create()
             yield journal
         finally:
             await engine.dispose()
 
     async def _create(self) -> None:
-        async with self._connection():
-            """Reaching it is all."""
+        """Reach the database and make the table; who does the same at this moment is waited for."""
+        for again in reversed(range(_TRIES)):
+            try:
+                async with self._connection():
+                    return
+            except JournalError as error:
+                if not again or not is_contended(error.__cause__):
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
         """Write one entry durably and give it back as it was written, with its position.
@@ -246,12 +256,12 @@ class Journal:
                 self._made = True
             self._file.remember()
         except (SQLAlchemyError, OSError, UnicodeError, OverflowError) as error:
-            if _is_conflict(error):
+            if is_conflict(error):
                 raise JournalConflictError(_CONFLICT, place="journal", remedy="look again and decide anew") from error
             where = self._engine.url.render_as_string(hide_password=True)
             kind, remedy = (
                 (JournalContentError, "look for constraints and triggers on the table canary_journal")
-                if _is_about_content(error)
+                if is_about_content(error)
                 else (JournalError, "check that the database is there and writable")
             )
             raise kind(reason(error), place=f"journal {where}", remedy=remedy) from error
@@ -264,28 +274,6 @@ def entry_of(row: sa.RowMapping, kinds: Mapping[str, type[Entry]]) -> Entry:
     except (TypeError, ValueError, RecursionError):
         data = None
     return read(dict(row), data, kinds)
-
-
-# SQLSTATE classes by which PostgreSQL says that it refuses what is written: data exceptions, constraints, limits of a
-# program, and a trigger's own exceptions.
-_CONTENT_CLASSES = ("22", "23", "54", "P0")
-_UNIQUE_VIOLATION = "23505"
-
-
-def _is_conflict(error: Exception) -> bool:
-    """Whether the chain refuses a second entry after the same one; other constraints are about what is written."""
-    cause = getattr(error, "orig", None)
-    return isinstance(error, IntegrityError) and (
-        getattr(cause, "sqlstate", "") == _UNIQUE_VIOLATION
-        or getattr(cause, "sqlite_errorname", "") in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-    )
-
-
-def _is_about_content(error: Exception) -> bool:
-    """Whether the database answers and refuses what was to be written, rather than being away."""
-    if isinstance(error, (DataError, IntegrityError, UnicodeError, OverflowError)):
-        return True
-    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "").startswith(_CONTENT_CLASSES)
 
 
 def _durable(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:

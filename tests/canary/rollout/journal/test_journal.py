@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,6 +134,24 @@ async def test_many_may_open_a_new_journal_at_once(policy: Policy) -> None:
             return await journal.position()
 
     assert await asyncio.gather(*(positions() for _ in range(6))) == [0] * 6
+
+
+async def test_who_opens_a_journal_that_another_one_is_making_waits(tmp_path: Path) -> None:
+    """SQLite refuses at once who turns its log on while another one writes; the next receiver starts all the same."""
+    policy = Policy(service="shop", base=str(tmp_path))
+    other = sqlite3.connect(str(journal_url(policy).database), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def position() -> int:
+        async with Journal.open(policy) as journal:
+            return await journal.position()
+
+    opening = asyncio.create_task(position())
+    done, _ = await asyncio.wait([opening], timeout=0.3)
+    other.execute("COMMIT")
+    other.close()
+
+    assert (done, await opening) == (set(), 0)
 
 
 async def test_what_is_written_is_on_disk(tmp_path: Path) -> None:
