@@ -12,7 +12,7 @@ from canary.testing.loop import MACHINE, Machine
 # take no time at all, as within one machine: then nothing comes in between, and a world costs half as much to live.
 _QUICK_SECONDS = 0.02
 _QUICK_RATIO = 0.4
-_SLOW_SECONDS = 1.5  # below every time limit: slow, and not away
+SLOW_SECONDS = 1.5  # below every time limit: slow, and not away
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Network:
     async def _travel(self, peer: str) -> None:
         chance = self.random.random()
         if peer in self.slow:
-            await asyncio.sleep(chance * _SLOW_SECONDS)
+            await asyncio.sleep(chance * SLOW_SECONDS)
         elif chance < _QUICK_RATIO:
             await asyncio.sleep(chance / _QUICK_RATIO * _QUICK_SECONDS)
 

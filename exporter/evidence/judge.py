@@ -118,12 +118,14 @@ class RolloutJudge:
         as_of: float,
         blind: Mapping[str, str] | None = None,
         exact: Mapping[str, ExactEvidence] | None = None,
+        waiting: Mapping[str, KpiEvidence] | None = None,
     ) -> RolloutEvidence:
         """Judge what is known at `as_of` (seconds since the epoch).
 
         `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
         canary's traffic weight from then on)`. `blind` names the KPIs whose data are too old, with the
-        reason; a KPI without rows is blind by itself. `exact` is what the exact half says of each KPI.
+        reason; a KPI without rows is blind by itself. `exact` is what the exact half says of each KPI. Of
+        the KPIs in `waiting` what was said before is said again, unlooked at.
         Calls must not go back in time.
         """
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
@@ -131,9 +133,10 @@ class RolloutJudge:
         self._warmup = Warmup(timeline, self.parameters.warmup_seconds)
         rows = self._warmup.without(rows)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
-        blind, exact = blind or {}, exact or {}
+        blind, exact, waiting = blind or {}, exact or {}, waiting or {}
         kpis = {
-            kpi.name: self._kpi(kpi, rows, timeline, as_of, blind.get(kpi.name), exact.get(kpi.name))
+            kpi.name: waiting.get(kpi.name)
+            or self._kpi(kpi, rows, timeline, as_of, blind.get(kpi.name), exact.get(kpi.name))
             for kpi in self.parameters.kpis
         }
         verdict = verdicts.of_rollout(

@@ -21,6 +21,7 @@ from exporter.ledger.rows import Bools, EventRows, Finder, Floats, Ints
 from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of
 
+_MANY_ROWS = 100_000
 SKEW_SECONDS = 5.0
 """By so much the clocks of two sources may differ: an order is not of the visit before because the shop's clock is
 behind the router's."""
@@ -79,6 +80,11 @@ class JoinedRows:
     _origins: dict[str, Origin] = field(default_factory=dict)
     _newest: dict[str, Newest] = field(default_factory=dict)
     _conversions: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many rows that not everything can be reckoned from them at each look."""
+        return sum(len(held) for held in self.rows.values()) > _MANY_ROWS
 
     def origin(self, event: str) -> Origin:
         """The visits that an event's rows descend from."""

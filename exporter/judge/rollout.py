@@ -27,7 +27,7 @@ from exporter.evidence.judge import (
     RolloutRows,
 )
 from exporter.evidence.progress.timeline import Timeline
-from exporter.evidence.results import ExactEvidence
+from exporter.evidence.results import ExactEvidence, KpiEvidence
 from exporter.evidence.rows import Rows, segment_rows, some_rows
 from exporter.judge.exact import ExactHalf, has_exact_half
 from exporter.judge.exactfile import ExactFiles
@@ -38,6 +38,7 @@ from exporter.judge.segments import Segments
 from exporter.judge.shop.baseline import cap_before, lags_before, level_before
 from exporter.judge.shop.dispersion import OverDispersion, mostly, nameless
 from exporter.judge.shop.rhythm import Rhythm
+from exporter.judge.turns import Turns
 from exporter.judge.units import Entries, Look
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import Codes, EventRows, Ints
@@ -72,6 +73,11 @@ class JudgedRollout:
     _segments: dict[str, Segments] = field(default_factory=dict)
     """Of KPIs that are looked at by them."""
     _dispersion: dict[str, OverDispersion] = field(default_factory=dict)
+    _turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        """No KPI has had its turn."""
+        self._turns = Turns(self.parameters.kpis)
 
     @classmethod
     def of(
@@ -124,8 +130,12 @@ class JudgedRollout:
         entries = self._entered(joined, sides, timeline)
         look = Look(joined, self._entries, self.entry, sides, timeline)
         rows: dict[str, Rows] = {}
+        waiting: dict[str, KpiEvidence] = {}
         if self.entry is None or entries is not None:  # without entries nobody's side is known
+            waiting = self._turns.waiting(as_of, len(weights), blind) if joined.many else {}
             for kpi in self.parameters.kpis:
+                if kpi.name in waiting:
+                    continue
                 units = self._units_of(kpi.name, self.policy.kpis[kpi.name], joined, versions)
                 if units is not None:
                     rows[kpi.name] = units.look(look)
@@ -138,7 +148,8 @@ class JudgedRollout:
         if self.exact is not None:
             looked = self.exact.look(joined, sides, timeline, as_of, blind, self._new_units, self._segments)
             exact = self.exact.evidence
-        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, exact)
+        evidence = self.judge.judge(RolloutRows(rows, entries), weights, as_of, blind, exact, waiting)
+        self._turns.took(as_of, evidence.kpis, waiting)
         for name in self._units.keys() & rows.keys():  # amounts have none before the first that tells the currency
             self._units[name].fold(self.judge.needs_since(name))
         if entries is not None:

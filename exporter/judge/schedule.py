@@ -33,9 +33,8 @@ from exporter.ledger.rows import Codes, EventRows
 
 _EXPERIMENTS_SECONDS = 10
 """How often experiments are looked at: they last for days, and joining days of rows is what costs most."""
-_FEW_ROWS = 100_000
 _ROLES_SECONDS = 10
-"""How often the values that people read next to the evidence are counted where there are more rows: they join all of
+"""How often the values that people read next to the evidence are counted where there are many rows: they join all of
 the rollout's, which costs as much as judging the newest."""
 _SHARE = 0.25
 """Joining and judging may take this share of the time; in a large shop they run less often than the counting."""
@@ -211,8 +210,7 @@ class ScheduledJudge:
             self.roles = {}
         self._judged.judge.know_sides(self.sides_apart_ratio)
         self.evidence = self._judged.look(joined, self.versions, rollout, as_of, blind)
-        many = sum(len(held) for held in joined.rows.values()) > _FEW_ROWS
-        if not self.roles or not many or now - self._roles_at >= _ROLES_SECONDS:
+        if not self.roles or not joined.many or now - self._roles_at >= _ROLES_SECONDS:
             self._roles_at = now
             self.roles = role_values(self.policy.kpis, joined, self.versions, rollout, self._judged.currencies)
 

@@ -15,6 +15,7 @@ from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout
 from canary.testing.loop import MACHINE, Machine
 from simulation.checks.promises import IN_FLIGHT_SECONDS, RATE, Promises, just_woken, moment
+from simulation.network import SLOW_SECONDS
 
 # How old Alertmanager's word may be: `receiver.repeat`, what repetitions may come late, and the clock's rate.
 _KEY_SECONDS = 20.0 + 15.0 + 3.0
@@ -103,7 +104,7 @@ class Decisions(Promises):
             self.fail(promise, f"{what}, and {machine.name} had no word of Alertmanager")
         elif shown is None or now - shown > _ANSWER_SECONDS:
             self.fail(promise, f"{what}, and Prometheus did not show it complete")
-        elif lasted < before.duration_seconds * RATE:
+        elif lasted < before.duration_seconds * RATE - SLOW_SECONDS:  # it begins when it is decided
             self.fail(promise, f"{what} after {lasted:.1f}s")
 
     def _justified(self, entry: Entry, cause: str, machine: Machine, *, then_seconds: float) -> None:

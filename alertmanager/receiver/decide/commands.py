@@ -19,7 +19,7 @@ from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.finish.finishcommands import FinishCommands
 from alertmanager.receiver.decide.freezes import Freezes
 from alertmanager.receiver.metrics import Metrics
-from canary.errors import ProcessError, RefusedError, RouterError, UnseenError
+from canary.errors import CanaryError, ProcessError, RefusedError, RouterError, UnseenError
 from canary.policy.pinning.digest import deciding, digest
 from canary.policy.plans import NORMAL
 from canary.policy.routers.slots import Slot
@@ -37,6 +37,9 @@ from canary.routers import Split
 from canary.units import format_ratio
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+
+# A rollback in doubt is in force within a second all the same.
+_DOUBT_SECONDS = 0.5
 
 Objection = Callable[[Rollout], Awaitable[str]]
 """Why Prometheus does not let a rollout go on; empty when it does."""
@@ -196,7 +199,7 @@ class Commands:
         if request.give_up:
             return await self._propose(request, GiveUp(actor=request.actor, reason=request.reason))
         command = RollBack(actor=request.actor, reason=request.reason, category=request.category)
-        if self._trust.trusted:
+        if self._trust.trusted or not await self._is_in_doubt():
             if not self._store.answered(_key(request)):
                 await self._finishing.require_old_version()
             return await self._propose(request, command)
@@ -318,12 +321,28 @@ class Commands:
         seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
         return recorded_slot(self._plans.file, seen)
 
-    async def _require_no_doubt(self) -> None:
-        """It may be over by now: journal and routers are read anew."""
+    async def _is_in_doubt(self) -> bool:
+        """Whether there still is a doubt, unless that takes long: customers may be on a canary.
+
+        A receiver that was paused wakes up with the journal of then, and the routers have gone on; what it is asked to
+        roll back may be a rollout that is over.
+        """
+        try:
+            async with asyncio.timeout(_DOUBT_SECONDS):
+                return bool(await self._doubt())
+        except (CanaryError, TimeoutError):
+            return True
+
+    async def _doubt(self) -> str:
+        """Why journal and routers, read anew, do not fit."""
         await self._store.refresh()
         names = self._effects.router_names
         seen = await asyncio.gather(*map(self._effects.read_router, names))
-        doubt = self._trust.doubt_given(dict(zip(names, seen, strict=True)))
+        return self._trust.doubt_given(dict(zip(names, seen, strict=True)))
+
+    async def _require_no_doubt(self) -> None:
+        """It may be over by now."""
+        doubt = await self._doubt()
         if doubt:
             raise RefusedError(
                 doubt,

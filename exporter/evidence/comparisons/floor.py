@@ -137,14 +137,13 @@ class Prefixes:
         so_far = np.concatenate([[0], np.cumsum(entered)])
         counts = []
         for lag in lags:
-            since = np.maximum(known[1], known[0] + lag)
-            order = np.argsort(since, kind="stable")
-            totals = np.pad(np.cumsum(known[2:, order], axis=1), ((0, 0), (1, 0)))
-            at = np.searchsorted(since[order], moments, side="right")
-            units = so_far[np.maximum(moments + 1 - lag, 0)]
+            at = np.searchsorted(moments, np.maximum(known[1], known[0] + lag))
+            resolved, failed = (
+                before + np.bincount(at, weights=units, minlength=moments.size + 1)[:-1].cumsum().astype(np.int64)
+                for before, units in zip(forgotten, known[2:], strict=True)
+            )
             # Units that came too late to be counted when they entered are counted once they are resolved.
-            resolved = forgotten[0] + totals[0, at]
-            counts.append((np.maximum(units, resolved), resolved, forgotten[1] + totals[1, at]))
+            counts.append((np.maximum(so_far[np.maximum(moments + 1 - lag, 0)], resolved), resolved, failed))
         return cls(*(np.stack(columns) for columns in zip(*counts, strict=True)))
 
 

@@ -26,7 +26,8 @@ _LEAST_SHARE = 0.1
 _SURELY = 1.0 - 1e-9
 """A rate of one, as far as logarithms go."""
 _STEPS = 7
-"""Newton's method doubles the digits with each step once it is near."""
+_CLOSE = 1e-10
+"""Newton's method doubles the digits with each step once it is near; a step as short as this is the last."""
 _FARTHEST = 40.0
 """Log odds of a rate that no number of units tells from 0 or 1."""
 
@@ -125,12 +126,14 @@ class Share:
             2.0 * np.maximum(_log_likelihood(middle, happened, spared) - against, 0.0)
             * (1.0 / (happened + 0.5) + 1.0 / (spared + 0.5))
         )  # fmt: skip
-        low, high = middle - reach, middle + reach
+        sign = np.asarray([[1.0], [-1.0]])
+        ends = middle - sign * reach
         for _ in range(_STEPS):
-            low, high = (
-                odds - (_log_likelihood(odds, happened, spared) - against) / _slope(odds, happened, spared, least)
-                for odds, least in ((low, 1.0), (high, -1.0))
-            )
+            step = (_log_likelihood(ends, happened, spared) - against) / _slope(ends, happened, spared, sign)
+            ends = ends - step
+            if not (np.abs(step) > _CLOSE).any():
+                break
+        low, high = ends
         return np.where(happened > 0.0, _rate(low), 0.0), np.where(spared > 0.0, _rate(high), 1.0)
 
 
@@ -254,11 +257,11 @@ def _extremes(changes: list[Floats]) -> tuple[Floats, Floats]:
 
 
 def _log_likelihood(odds: Floats, happened: Floats, spared: Floats) -> Floats:
-    likelihood: Floats = -happened * np.logaddexp(0.0, -odds) - spared * np.logaddexp(0.0, odds)
+    likelihood: Floats = happened * odds - (happened + spared) * np.logaddexp(0.0, odds)
     return likelihood
 
 
-def _slope(odds: Floats, happened: Floats, spared: Floats, sign: float) -> Floats:
+def _slope(odds: Floats, happened: Floats, spared: Floats, sign: Floats) -> Floats:
     """Of the likelihood; never without the sign that it has on this side of its top."""
     rate = _rate(odds)
     slope: Floats = sign * np.maximum(sign * (happened * (1.0 - rate) - spared * rate), 1e-12)

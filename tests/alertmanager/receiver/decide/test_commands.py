@@ -15,7 +15,8 @@ from canary.rollout.kinds import Kind
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
 from canary.routers import Split
-from tests.support.receiving.acting import Acting, World
+from tests.support.programs.processes import eventually
+from tests.support.receiving.acting import Acting, World, on
 from tests.support.web.servers import KnownServers, departure
 
 _NONE = Seen.of(None)
@@ -127,6 +128,49 @@ async def test_prometheus_is_the_other_key_unless_forced(people: People) -> None
 
     assert await people.commands.submit(Request(Verb.ADVANCE, "ann", seen=seen, key="k")) == first
     assert people.acting.rollout.phase == 1
+
+
+async def test_a_rollback_that_a_paused_receiver_finds_is_of_the_rollout_that_its_author_saw(
+    world: World, people: People
+) -> None:
+    """What was running is over by then, and the routers have the next rollout, which is another matter."""
+    await people.start()
+    paused = People(world)
+    await paused.acting.store.refresh()
+    seen = Seen.of(paused.acting.store.rollout)
+    await people.give(Verb.ROLLBACK)
+    await people.acting.reconcile()
+    world.clock.advance(60)
+    await people.start("v3.0", seen=Seen.of(people.acting.store.rollout))
+    await people.acting.reconcile()
+    paused.acting.controller.observation = await world.router.read()
+    assert not paused.acting.reconciler.trust.trusted
+
+    with pytest.raises(RefusedError, match=r"v2\.0"):
+        await paused.commands.submit(Request(Verb.ROLLBACK, "bob", "too many errors", seen=seen))
+
+    assert (world.router.split.weight_ratio, people.acting.rollout.state) == (0.05, State.PHASE)
+
+
+@pytest.mark.parametrize("failing", ["router", "journal"])
+async def test_a_rollback_in_doubt_is_in_force_whatever_does_not_answer(
+    world: World, people: People, failing: str
+) -> None:
+    """A last look at what may have ended the doubt keeps nobody on the canary."""
+    world.router.split = Split("lost", 0.5)
+    people.acting.controller.observation = await world.router.read()
+    waits = asyncio.Event()
+    if failing == "journal":
+        people.acting.store.refresh = lambda **_: waits.wait()  # type: ignore[method-assign,assignment]
+    else:
+        world.router.before = on("read", waits.wait)
+
+    submitted = asyncio.ensure_future(people.commands.submit(Request(Verb.ROLLBACK, "bob", "to be sure")))
+
+    await eventually(lambda: world.router.split.weight_ratio == 0, "everybody is on stable")
+    waits.set()
+
+    assert (await submitted).kind is Kind.ROLLBACK
 
 
 async def test_what_is_adopted_does_not_become_nothing(world: World, people: People) -> None:
