@@ -168,8 +168,8 @@ class Rollouts:
         wrong = [f"{kinds[kind]} times {kind.value}" for kind in (Kind.ROLLBACK, Kind.ROLLED_BACK) if kinds[kind] != 1]
         if harmful and kinds[Kind.PROMOTED]:
             wrong.append("promoted though harmful")
-        if decided is not None and self._raised_after(decided):
-            wrong.append("customers were back on it after its rollback")
+        if decided is not None and (raised := self._raised_after(decided)):
+            wrong.append(raised)
         told = " ".join(str(message["message"]) for message in self._team.messages)
         wrong += [
             f"nobody was notified of #{entry.seq} ({entry.kind.value})"
@@ -195,14 +195,21 @@ class Rollouts:
             await asyncio.sleep(1)
         return entries
 
-    def _raised_after(self, decided: datetime) -> bool:
-        """Whether the share rose again after it had fallen to zero, by anything but a router that has just started."""
-        loop = asyncio.get_running_loop()
-        restarted = time.time() - (loop.time() - self.killer.back_at.get("router", float("-inf")))
-        after = [(at, weight) for at, weight in self._samples if at > decided.timestamp()]
+    def _raised_after(self, decided: datetime) -> str:
+        """When the share rose again after it had fallen to zero, by anything but a router that had just started."""
+        after = [(at - decided.timestamp(), weight) for at, weight in self._samples if at > decided.timestamp()]
+        restarts = [at - decided.timestamp() for at in self.killer.back_at["router"]]
         zero = next((at for at, weight in after if weight == 0), None)
         if zero is None:
-            return True
-        return any(
-            weight > 0 and at > zero and not restarted < at < restarted + _RESTORED_SECONDS for at, weight in after
+            return f"no look of {len(after)} saw everybody on stable after its rollback"
+        raised = [
+            at
+            for at, weight in after
+            if weight > 0 and at > zero and not any(start < at < start + _RESTORED_SECONDS for start in restarts)
+        ]
+        if not raised:
+            return ""
+        recent = ", ".join(f"{start:.1f}" for start in restarts if start > 0)
+        return (
+            f"customers were on it {raised[0]:.1f} to {raised[-1]:.1f} s after its rollback (router back at {recent})"
         )

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -33,14 +34,14 @@ class Killer:
 
     Attributes:
         killed, stopped: how often, by the victim's name.
-        back_at: when each victim was last up again after a blow, by the loop's clock.
+        back_at: when each victim was up again after a blow, every time, by the wall clock.
     """
 
     victims: list[Victim]
     random: Random
     killed: Counter[str] = field(default_factory=Counter)
     stopped: Counter[str] = field(default_factory=Counter)
-    back_at: dict[str, float] = field(default_factory=dict)
+    back_at: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _blow: asyncio.Task[None] | None = None
 
     async def strike(self) -> None:
@@ -68,4 +69,4 @@ class Killer:
             victim.program.pause()
             await asyncio.sleep(absence_seconds)
             victim.program.resume()
-        self.back_at[victim.name] = asyncio.get_running_loop().time()
+        self.back_at[victim.name].append(time.time())
