@@ -198,18 +198,19 @@ class Rollouts:
     def _raised_after(self, decided: datetime) -> str:
         """When the share rose again after it had fallen to zero, by anything but a router that had just started."""
         after = [(at - decided.timestamp(), weight) for at, weight in self._samples if at > decided.timestamp()]
-        restarts = [at - decided.timestamp() for at in self.killer.back_at["router"]]
+        # A router is there before whoever started it has seen so.
+        absences = [
+            (start - decided.timestamp(), end - decided.timestamp()) for start, end in self.killer.absences["router"]
+        ]
         zero = next((at for at, weight in after if weight == 0), None)
         if zero is None:
             return f"no look of {len(after)} saw everybody on stable after its rollback"
         raised = [
             at
             for at, weight in after
-            if weight > 0 and at > zero and not any(start < at < start + _RESTORED_SECONDS for start in restarts)
+            if weight > 0 and at > zero and not any(start < at < end + _RESTORED_SECONDS for start, end in absences)
         ]
         if not raised:
             return ""
-        recent = ", ".join(f"{start:.1f}" for start in restarts if start > 0)
-        return (
-            f"customers were on it {raised[0]:.1f} to {raised[-1]:.1f} s after its rollback (router back at {recent})"
-        )
+        away = ", ".join(f"{start:.1f} to {end:.1f}" for start, end in absences if end > 0)
+        return f"customers were on it {raised[0]:.1f} to {raised[-1]:.1f} s after its rollback (router away: {away})"

@@ -1,6 +1,7 @@
 """What is killed and stopped while rollouts go on: one part at a time, at random, and it always comes back."""
 
 import asyncio
+import math
 import signal
 import time
 from collections import Counter, defaultdict
@@ -34,14 +35,14 @@ class Killer:
 
     Attributes:
         killed, stopped: how often, by the victim's name.
-        back_at: when each victim was up again after a blow, every time, by the wall clock.
+        absences: from when until when each victim was away, every time, by the wall clock.
     """
 
     victims: list[Victim]
     random: Random
     killed: Counter[str] = field(default_factory=Counter)
     stopped: Counter[str] = field(default_factory=Counter)
-    back_at: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    absences: defaultdict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     _blow: asyncio.Task[None] | None = None
 
     async def strike(self) -> None:
@@ -58,7 +59,8 @@ class Killer:
             await self._blow
 
     async def _take_down(self, victim: Victim) -> None:
-        absence_seconds = self.random.uniform(_SHORTEST_ABSENCE_SECONDS, _LONGEST_ABSENCE_SECONDS)
+        began, absence_seconds = time.time(), self.random.uniform(_SHORTEST_ABSENCE_SECONDS, _LONGEST_ABSENCE_SECONDS)
+        self.absences[victim.name].append((began, math.inf))
         if victim.revive is not None and self.random.choice((True, False)):
             self.killed[victim.name] += 1
             victim.program.stop(signal.SIGKILL)
@@ -69,4 +71,4 @@ class Killer:
             victim.program.pause()
             await asyncio.sleep(absence_seconds)
             victim.program.resume()
-        self.back_at[victim.name].append(time.time())
+        self.absences[victim.name][-1] = (began, time.time())
