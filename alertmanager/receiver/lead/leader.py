@@ -130,7 +130,7 @@ def leader_of(policy: Policy, clock: Clock) -> Leader:
     url = journal_url(policy)
     if url.get_backend_name() == "postgresql":
         return PostgresLeader(url, policy.service, clock)
-    kept = url.database not in (None, "", ":memory:")
+    kept = url.database not in (None, ":memory:")
     # By service: several may have their chains in one file, and each has a receiver that leads.
     if not kept:
         return FileLeader(None, clock)

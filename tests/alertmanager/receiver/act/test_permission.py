@@ -145,7 +145,13 @@ async def test_refusals_say_what_was_not_done_and_who_does_it(leader: Acting, wo
     leads = "the one that leads does it, see `leading` in `canary status`"
     assert str(standby.value) == f"{place}: this receiver does not lead; {leads}"
 
-    leader.lead.leading = True
+    questions = iter([True, False])
+    leader.lead.asked = lambda: setattr(leader.lead, "leading", next(questions))
+    with pytest.raises(RefusedError) as lost:
+        await leader.permission.run(leader.rollout.id, Step.LOG, Action())
+    assert str(lost.value) == str(standby.value)
+
+    leader.lead.asked, leader.lead.leading = lambda: None, True
     async with world.engine.begin() as connection:
         await connection.execute(JOURNAL.delete())
     with pytest.raises(JournalError) as another:

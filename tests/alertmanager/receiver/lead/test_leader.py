@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.receiver.lead.leader import FileLeader, leader_of
+from alertmanager.receiver.lead.leader import FileLeader, Leader, leader_of
 from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.policy.model import Policy, State
 from canary.testing.clock import VirtualClock
@@ -92,14 +92,20 @@ async def test_a_journal_in_memory_needs_no_lock() -> None:
 async def test_the_lock_stands_where_the_journal_is(tmp_path: Path) -> None:
     """A SQLite file has it next to itself, PostgreSQL inside, memory none."""
 
-    async def of(url: str) -> type:
-        leader = leader_of(Policy(service="shop", base=str(tmp_path), state=State(url=url)), FakeClock())
-        await leader.close()
-        return type(leader)
+    clock = FakeClock()
 
-    assert await of("sqlite:///state.db") is FileLeader
-    assert await of("sqlite://") is FileLeader
-    assert await of("postgresql://localhost/shop") is PostgresLeader
+    async def of(url: str) -> Leader:
+        leader = leader_of(Policy(service="shop", base=str(tmp_path), state=State(url=url)), clock)
+        await leader.close()
+        return leader
+
+    for url in ("sqlite:///state.db", "sqlite://"):
+        leader = await of(url)
+        assert isinstance(leader, FileLeader)
+        assert leader._clock is clock
+    leader = await of("postgresql://localhost/shop")
+    assert isinstance(leader, PostgresLeader)
+    assert (leader._service, leader._clock) == ("shop", clock)
 
 
 @in_virtual_time
