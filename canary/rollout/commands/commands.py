@@ -251,7 +251,10 @@ class Hold(Command):
     kpi: str = ""
 
     def entry(self, rollout: Rollout | None, at: datetime) -> Entry:
-        """Refused while no rollout runs, or where it is held already and this hold would add nothing."""
+        """Refused while no rollout runs, or where it is held already and this hold would add nothing.
+
+        A hold that only a person ends adds to one that ends by itself: it says what there is to be decided.
+        """
         moves = self.weight is not None
         known = required(rollout, (RUNNING | {State.PROMOTED} if moves else RUNNING) | {State.FINISHING}, "hold")
         finishing = known.state is State.FINISHING
@@ -260,7 +263,8 @@ class Hold(Command):
         if self.weight is not None and (self.weight <= known.weight if finishing else self.weight >= known.weight):
             raise RefusedError(f"the weight is {format_ratio(known.weight)} already", place="cannot hold")
         manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL
-        adds = manual or (self.rollback_at is not None and known.rollback_at is None)
+        counts, stays = self.rollback_at is not None, known.lifts and not self.lifts
+        adds = manual or (known.rollback_at is None and (counts or stays))
         if known.frozen and not (adds or moves):
             raise refusal("hold", known)
         if self.phase not in (None, known.phase):

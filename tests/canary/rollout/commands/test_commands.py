@@ -109,9 +109,23 @@ def test_a_person_takes_over_an_automatic_hold() -> None:
     """A person may hold what an alert holds already; from then on only a person lifts it."""
     held = after(HELD)
 
-    assert isinstance(refused(Hold(actor="alertmanager", cause="CanaryBlind"), held), RefusedError)
+    assert isinstance(refused(Hold(actor="alertmanager", cause="CanaryBlind", lifts=True), held), RefusedError)
     taken = after(HELD, Hold(actor="ann").entry(held, NOON))
     assert (taken.cause, taken.lifts) == ("manual", False)
+
+
+def test_a_hold_that_a_person_must_decide_about_replaces_one_that_would_end_by_itself() -> None:
+    """Not the other way round; and a countdown goes on."""
+    decide, blind = (
+        Hold(actor="alertmanager", cause=cause, lifts=lifts) for cause, lifts in (("X", False), ("Y", True))
+    )
+
+    held = after(HELD, decide.entry(after(HELD), NOON))
+
+    assert (held.cause, held.lifts) == ("X", False)
+    assert isinstance(refused(blind, held), RefusedError)
+    counting = Hold(actor="alertmanager", cause="Z", lifts=True, rollback_at=NOON + timedelta(minutes=3))
+    assert isinstance(refused(decide, after(counting.entry(after(), NOON))), RefusedError)
 
 
 @pytest.mark.parametrize("cancel", [Resume, Hold])

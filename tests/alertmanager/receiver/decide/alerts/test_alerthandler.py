@@ -62,6 +62,17 @@ async def test_without_automatic_rollback_it_holds() -> None:
         assert (deciding.state(), deciding.rollout.lifts) == (State.HOLDING, False)
 
 
+async def test_what_a_person_must_decide_is_said_although_something_less_holds_already() -> None:
+    """Where rollbacks are left to people, nobody would come to decide about a hold that seems to end by itself."""
+    async with Deciding.about(Policy(service="shop", rollback=Rollback(automatic=False))) as deciding:
+        await deciding.hear("CanaryBlind", "hold")
+        await deciding.hear("CanaryHighErrorRate", "rollback")
+        await deciding.hear("CanaryBlind", "hold")
+
+        assert (deciding.rollout.cause, deciding.rollout.lifts) == ("CanaryHighErrorRate", False)
+        assert (await deciding.kinds()).count(Kind.HELD) == 2
+
+
 async def test_a_countdown_ends_in_a_rollback() -> None:
     """With a countdown the share is frozen at once, and the rollback comes when the time is over."""
     async with Deciding.about(Policy(service="shop", rollback=Rollback(countdown=30))) as deciding:
