@@ -120,6 +120,11 @@ class MemoryRouter:
         """Somebody sets another share, past the receiver; whose traffic it is stays."""
         self._put(replace(self.split, weight_ratio=ratio, testers_alone=False))
 
+    def copy_by_hand(self, split: Split) -> None:
+        """Somebody sets all that another router has, for the time after a restart too."""
+        self._put(split)
+        self.saved = split
+
     def _put(self, split: Split) -> None:
         before, self.split = self.split, split
         self.changed(before)

@@ -116,7 +116,16 @@ class Operators:
                     continue
                 split = max((router.split for router in self._routers), key=lambda one: one.weight_ratio)
                 version = self._truth.versions.get(split.rollout, "adopted")
-                await self.give("adopt", "duty", canary=version, weight=split.weight_ratio, host=host)
+                answer = await self.give("adopt", "duty", canary=version, weight=split.weight_ratio, host=host)
+                if "disagree about which slot is stable" in answer:
+                    self._record_one_slot()
+
+    def _record_one_slot(self) -> None:
+        """What the refusal says is done: all routers get what one has that knows its slot."""
+        known = next((router.split for router in self._routers if router.split.stable_slot is not None), None)
+        for router in self._routers:
+            if known is not None and not router.away:
+                router.copy_by_hand(known)
 
     async def on_duty(self) -> None:
         """Until all is over, let go on what waits for a person."""
