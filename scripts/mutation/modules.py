@@ -3,11 +3,15 @@
 _ROLLOUT, _TESTS = "canary/rollout", "tests/canary/rollout"
 _RECEIVER, _RECEIVER_TESTS = "alertmanager/receiver", "tests/alertmanager/receiver"
 
-# Where a part of what a module does has a test file of its own.
+# Where what a module does is shown by the tests of those who use it, or in whole worlds.
+_WORLDS = ("tests/simulation/test_life.py", "tests/simulation/test_plans.py", "tests/simulation/test_watching.py")
 _ALSO = {
     "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
-    "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
-    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
+    "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py", *_WORLDS),
+    "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py", *_WORLDS),
+    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py", *_WORLDS),
+    "alertpoller": _WORLDS,
+    "promoter": _WORLDS,
 }
 
 MODULES: dict[str, tuple[str, ...]] = {
