@@ -138,11 +138,7 @@ def _action_route(policy: Policy, matcher: str, group_by: list[str], **more: Any
 
 def _people_route(policy: Policy) -> Section:
     return {
-        "matchers": [
-            _equals(names.SERVICE, policy.service),
-            _URGENT,
-            _NO_DRILL,
-        ],
+        "matchers": [_equals(names.SERVICE, policy.service), _URGENT, _NO_DRILL],
         "receiver": _people(policy),
         "group_by": ["alertname", names.SERVICE, names.ROLLOUT, names.EXPERIMENT],
         "group_wait": "0s",
@@ -222,15 +218,13 @@ def merged(theirs: Section, ours: Section, policy: Policy) -> Section:
     mine = [part for part in ours["route"]["routes"] if part["receiver"] != people_name(policy)]
     guard = guard_name(policy)
     before = [part for part in parts_of(theirs, "receivers") if part.get("name") == guard]
+    renewed = [_renewed(part, before) for part in ours["receivers"] if part["name"] == guard]
     result = {
         **rest,
         # Ours stand first: a route of theirs without `continue` would keep alerts from us.
         "route": {**rest["route"], "routes": [*mine, *rest["route"]["routes"]]},
         "inhibit_rules": [*rest["inhibit_rules"], *ours["inhibit_rules"]],
-        "receivers": [
-            *rest["receivers"],
-            *(_renewed(part, before) for part in ours["receivers"] if part["name"] == guard),
-        ],
+        "receivers": [*rest["receivers"], *renewed],
     }
     intervals = [*rest.get("time_intervals", []), *ours.get("time_intervals", [])]
     _require_people(policy, theirs, result["receivers"])
@@ -245,9 +239,8 @@ def _renewed(ours: Section, before: Sequence[Section]) -> Section:
     """
     [webhook] = ours["webhook_configs"]
     there = [hook.get("http_config") for part in before for hook in parts_of(part, "webhook_configs")]
-    access = with_access(
-        webhook.get("http_config", {}), next((found for found in there if isinstance(found, dict)), {})
-    )
+    theirs = next((found for found in there if isinstance(found, dict)), {})
+    access = with_access(webhook.get("http_config", {}), theirs)
     return {**ours, "webhook_configs": [{**webhook, **({"http_config": access} if access else {})}]}
 
 

@@ -44,7 +44,7 @@ def parts_of(theirs: Mapping[str, Any], section: str, kind: type = dict) -> list
 
 
 def with_access(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """What gets into a part of ours by the policy, with what they have written beside it.
+    """What gets into a part of ours by the policy, with what they have added to it.
 
     The policy knows the way to exporter and receiver, but no password, proxy or client's certificate that their own
     web configuration asks for.

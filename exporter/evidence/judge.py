@@ -6,10 +6,9 @@
                            weights=[(started_at, 0.05), (…, 0.25)], as_of=now)
     evidence.kpis["conversion_rate"].log10_evidence
 
-The same rows give the same evidence whatever the rhythm of the calls, restarts, or the order in
-which rows arrived within the lateness horizon: only complete buckets count, and buckets younger than
-the horizon are judged anew each time. A fresh judge that is given all rows of the rollout and an old
-one that is given the rows since `needs_since()` agree.
+The same rows give the same evidence whatever the rhythm of the calls, restarts, or the order in which rows arrived
+within the lateness horizon: only complete buckets count, and buckets younger than the horizon are judged anew each
+time. A fresh judge that is given all rows and an old one that is given the rows since `needs_since()` agree.
 """
 
 from __future__ import annotations
@@ -122,22 +121,20 @@ class RolloutJudge:
     ) -> RolloutEvidence:
         """Judge what is known at `as_of` (seconds since the epoch).
 
-        `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time,
-        canary's traffic weight from then on)`. `blind` names the KPIs whose data are too old, with the
-        reason; a KPI without rows is blind by itself. `exact` is what the exact half says of each KPI. Of
-        the KPIs in `waiting` what was said before is said again, unlooked at.
-        Calls must not go back in time.
+        `rows` may hold more than `needs_since` asks for. `weights` is the whole history of `(time, canary's traffic
+        weight from then on)`. `blind` names the KPIs whose data are too old, with the reason; a KPI without rows is
+        blind by itself. `exact` is what the exact half says, `waiting` what is said again of KPIs that are not looked
+        at. Calls must not go back in time.
         """
         timeline = Timeline.of(self.parameters.started_at, self.parameters.bucket_seconds, weights)
         self._ends = timeline.complete(timeline.judged_until)
         self._warmup = Warmup(timeline, self.parameters.warmup_seconds)
         rows = self._warmup.without(rows)
         mismatch = self._mismatch(rows.entries, timeline, as_of)
-        blind, exact, waiting = blind or {}, exact or {}, waiting or {}
+        blind, exact, said = blind or {}, exact or {}, waiting or {}
         kpis = {
-            kpi.name: waiting.get(kpi.name)
-            or self._kpi(kpi, rows, timeline, as_of, blind.get(kpi.name), exact.get(kpi.name))
-            for kpi in self.parameters.kpis
+            name: said.get(name) or self._kpi(kpi, rows, timeline, as_of, blind.get(name), exact.get(name))
+            for name, kpi in ((one.name, one) for one in self.parameters.kpis)
         }
         verdict = verdicts.of_rollout(
             ((kpi.verdict, kpi.action) for kpi in kpis.values()),
