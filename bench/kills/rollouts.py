@@ -145,9 +145,7 @@ class Rollouts:
 
         async def watch() -> None:
             while True:
-                seen = await self._router.read()
-                if seen.weight_ratio is not None:
-                    self._samples.append((time.time(), seen.weight_ratio))
+                await self._look()
                 await asyncio.sleep(_LOOK_SECONDS)
 
         watching = asyncio.create_task(watch())
@@ -156,6 +154,13 @@ class Rollouts:
         finally:
             watching.cancel()
 
+    async def _look(self) -> bool:
+        """Read the router's share once; gives whether it can be read."""
+        seen = await self._router.read()
+        if seen.weight_ratio is not None:
+            self._samples.append((time.time(), seen.weight_ratio))
+        return seen.weight_ratio is not None
+
     def _last_seen(self) -> float:
         """When a customer could last be on the canary."""
         return max((at for at, weight in self._samples if weight > 0), default=0.0)
@@ -163,6 +168,7 @@ class Rollouts:
     async def _check(self, rollout: str, *, harmful: bool) -> None:
         """What must be so at a rollout's end."""
         entries = await self._complete(rollout)
+        await eventually(self._look, "the router can be read", _PATIENCE_SECONDS)
         kinds = Counter(entry.kind for entry in entries)
         decided = next((entry.at for entry in entries if entry.kind is Kind.ROLLBACK), None)
         wrong = [f"{kinds[kind]} times {kind.value}" for kind in (Kind.ROLLBACK, Kind.ROLLED_BACK) if kinds[kind] != 1]
