@@ -3,15 +3,12 @@
 _ROLLOUT, _TESTS = "canary/rollout", "tests/canary/rollout"
 _RECEIVER, _RECEIVER_TESTS = "alertmanager/receiver", "tests/alertmanager/receiver"
 
-# Where what a module does is shown by the tests of those who use it, or in whole worlds.
-_WORLDS = ("tests/simulation/test_life.py", "tests/simulation/test_plans.py", "tests/simulation/test_watching.py")
+# Where a part of what a module does has a test file of its own, or is shown by the tests of those who use it.
 _ALSO = {
     "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
-    "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py", *_WORLDS),
-    "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py", *_WORLDS),
-    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py", *_WORLDS),
-    "alertpoller": _WORLDS,
-    "promoter": _WORLDS,
+    "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py"),
+    "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py", f"{_RECEIVER_TESTS}/act/test_drain.py"),
+    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
 }
 
 MODULES: dict[str, tuple[str, ...]] = {
