@@ -105,7 +105,8 @@ class Reading:
     *process* says which process has it in force, so that a lowered weight can be told from one that was lost in a
     restart; empty when that cannot be told, or when the process has lost what it had.
     *testers* is None when the instance does not tell whether it lets them in.
-    *salt* is None when the instance does not tell, or when the weight is 0 and no users are chosen.
+    *salt* is None when the instance does not tell. At a weight of 0 nobody is chosen by it, and it says whose weight
+    was lowered: whoever lowers by hand leaves it as it is.
     *stable_slot* is what the instance has recorded as the stable slot, by which its weight is read; None without slots.
     """
 

@@ -77,7 +77,7 @@ class MemoryRouter:
                 Reading(
                     self.name,
                     weight,
-                    shown.salt if weight and self.tells_salt else None,
+                    shown.salt if self.tells_salt and (weight or not self.slots) else None,
                     testers=shown.testers and weight > 0,
                     testers_alone=shown.testers_alone,
                     process=self.process,

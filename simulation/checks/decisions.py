@@ -38,7 +38,7 @@ class Decisions(Promises):
         match entry:
             case Advanced() | Promoted() if entry.actor == "alertmanager":
                 self._confirmed(entry, before, machine)
-            case RollbackDecided() if entry.actor == "receiver" and entry.cause != Cause.WATCHDOG:
+            case RollbackDecided() if _ends_countdown(entry):
                 self._counted_down(entry)
             case RollbackDecided() if entry.actor in ("alertmanager", "prometheus", "receiver"):
                 self._justified(entry, entry.cause, machine, then_seconds=self.policy.receiver.watchdog.then)
@@ -72,7 +72,11 @@ class Decisions(Promises):
 
     def acted(self, entry: RollbackDecided, machine: Machine) -> None:
         """A receiver acts upon a decision that the journal has not taken."""
-        if entry.cause == Cause.WATCHDOG and not just_woken(machine):
+        if just_woken(machine):
+            return
+        if _ends_countdown(entry):
+            self._counted_down(entry)
+        if entry.cause == Cause.WATCHDOG:
             self._justified(entry, entry.cause, machine, then_seconds=self.policy.receiver.watchdog.then)
 
     def _seen(self, entry: Entry, before: Rollout | None) -> None:
@@ -129,6 +133,8 @@ class Decisions(Promises):
                 )
 
     def _counted_down(self, entry: Entry) -> None:
+        if entry.rollout in self.truth.acted:
+            return  # looked at when it was acted upon, before the journal could take it
         began = self.truth.counting.get(entry.rollout, moment())
         lasted = moment() - began
         if lasted < self.policy.rollback.countdown * RATE - 0.5:
@@ -171,3 +177,7 @@ class Decisions(Promises):
                 "a rollback is complete when it is",
                 f"{entry.rollout} is called complete, {', '.join(customers)} not at 0%",
             )
+
+
+def _ends_countdown(entry: RollbackDecided) -> bool:
+    return entry.actor == "receiver" and entry.cause != Cause.WATCHDOG

@@ -15,11 +15,14 @@ _TOLERANCE_RATIO = 0.00005
 # Of a weight as a ratio: the finest is 0.0001.
 _DIGITS = 4
 
+_NOBODY = Split("none", 0.0, testers=False)
+"""What is wanted without a rollout, and what a rollback in doubt sets, which must be obeyed."""
+
 
 def wanted_split(rollout: Rollout | None) -> Split:
     """What a rollout asks of every router; without one, everybody is on stable, whichever slot a router has for it."""
     if rollout is None:
-        return Split("none", 0.0, testers=False)
+        return _NOBODY
     # A phase of 0 % is for testers; a weight that was lowered to 0 is for nobody.
     alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0
     return Split(
@@ -96,7 +99,8 @@ def moved_by_hand(
 
     Somebody has when the process that is read is the one that was confirmed, for this rollout, and nothing of ours has
     been written since. The safe side is below what was confirmed; above it while a release is finished. A weight
-    between those that were wanted *since* may be another receiver's doing, which died before it could go on.
+    between those that were wanted *since* may be another receiver's doing, which died before it could go on; and what
+    says that it is of another rollout is no hand's: a receiver was stopped while it lowered that one.
     """
     if confirmation is None or confirmation.writing or confirmation.split.rollout != wanted.rollout:
         return None
@@ -105,7 +109,7 @@ def moved_by_hand(
         reading.weight_ratio
         for reading in observation.readings
         if reading.weight_ratio is not None
-        and reading.salt in (None, wanted.salt)
+        and reading.salt in (None, wanted.salt, _NOBODY.salt)
         and reading.process
         and reading.process == confirmation.processes.get(reading.instance)
     ]

@@ -72,7 +72,8 @@ def require_slots(policy: Policy, rollout: Rollout | None) -> None:
 
 def salts_of(observations: Iterable[Observation]) -> tuple[int, ...]:
     """By which the routers choose their users."""
-    return tuple(sorted({one.salt for seen in observations for one in seen.readings if one.salt is not None}))
+    readings = [one for seen in observations for one in seen.readings if one.weight_ratio]
+    return tuple(sorted({one.salt for one in readings if one.salt is not None}))
 
 
 def recorded_slot(policy: Policy, observations: Iterable[Observation]) -> Slot | None:

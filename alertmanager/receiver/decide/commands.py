@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.splits import rounded_down
+from alertmanager.receiver.act.splits import rounded_down, wanted_split
 from alertmanager.receiver.act.trust import Trust, recorded_slot, salts_of
 from alertmanager.receiver.decide.departure import Departure
 from alertmanager.receiver.decide.finish.finishcommands import FinishCommands
@@ -33,7 +33,6 @@ from canary.rollout.kinds import Category
 from canary.rollout.plan.plans import Plans, plan_of
 from canary.rollout.state import UNFINISHED, Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.routers import Split
 from canary.units import format_ratio
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -203,7 +202,7 @@ class Commands:
             if not self._store.answered(_key(request)):
                 await self._finishing.require_old_version()
             return await self._propose(request, command)
-        nobody = Split("none", 0.0, testers=False)
+        nobody = wanted_split(None)
         lowered = await asyncio.gather(
             *(self._effects.lower(name, nobody) for name in self._effects.router_names), return_exceptions=True
         )

@@ -51,7 +51,7 @@ def reading_of(instance: str, values: Mapping[str, str], process: str = "") -> R
     return Reading(
         instance,
         length / total,
-        salt=salt if ours and length else None,
+        salt=salt if ours and routes.SALT in values else None,
         testers=let_in and length > 0 and ours,
         # What lets anybody in at a weight of 0 is told, so that it is put right.
         testers_alone=(let_in or everybody) and not length,

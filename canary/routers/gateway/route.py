@@ -55,7 +55,7 @@ def reading(section: GatewayRouter, route: Mapping[str, Any], instance: str) -> 
     return Reading(
         instance,
         weight,
-        salt=int(salt) if weight and salt.isdecimal() else None,
+        salt=int(salt) if salt.isdecimal() else None,
         testers=let_in and weight > 0 if section.testers.header else None,
         testers_alone=let_in and not weight,
         process=str(metadata["uid"]) if salt else "",

@@ -162,7 +162,7 @@ class HAProxyRouter:
         return Reading(
             instance=socket.address,
             weight_ratio=entries.canary_weight / HAPROXY_BUCKETS,
-            salt=entries.salt if entries.canary_weight else None,
+            salt=entries.salt if entries.canary_weight or not self._slots else None,
             testers=bool(entries.testers and entries.canary_weight),
             testers_alone=entries.testers == mapfile.ALONE and not entries.canary_weight,
             process=process,

@@ -16,7 +16,6 @@ speaks to the new one: one more reason to let nobody need a reload for a rollout
 """
 
 import asyncio
-import dataclasses
 
 from canary.errors import RouterError, reason
 from canary.routers.haproxy.mapfile import SALT, STABLE, TESTERS, WEIGHT, Entries
@@ -71,6 +70,7 @@ class RuntimeSocket:
             # Nothing comes before closing: not even a look at what is in force.
             await self._set(WEIGHT, wanted.closed)
             await self._set(TESTERS, wanted.testers)
+            await self._set(SALT, wanted.salt)  # nobody is chosen by it; it says whose rollback this was
             await self._record(wanted)
         else:
             present = await self.entries()
@@ -84,8 +84,6 @@ class RuntimeSocket:
             await self._set(TESTERS, wanted.testers)
             await self._set(WEIGHT, wanted.weight)
         found = await self.entries()
-        if wanted.weight == wanted.closed:
-            found = dataclasses.replace(found, salt=wanted.salt)  # nobody is chosen by it
         if found != wanted:
             raise RouterError(f"expected {wanted} in force, found {found}", place=self.place)
 

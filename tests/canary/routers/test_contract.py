@@ -16,7 +16,8 @@ async def test_a_real_router_shows_what_the_one_in_memory_shows(front: Front) ->
 
     def bare(looks: list[tuple[Split, Observation]]) -> list[tuple[Split, float | None, int | None, bool | None]]:
         return [
-            (split, reading.weight_ratio, reading.salt, reading.testers)
+            # nginx has no markers at a weight of 0, and so does not say whose weight was lowered.
+            (split, reading.weight_ratio, reading.salt if reading.weight_ratio else None, reading.testers)
             for split, seen in looks
             for reading in seen.readings
         ]

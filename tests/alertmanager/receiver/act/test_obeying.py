@@ -46,6 +46,11 @@ def read(weight: float, process: str = "1/100", instance: str = "a") -> Reading:
     return Reading(instance, weight, FIVE.salt if weight else None, testers=weight > 0, process=process)
 
 
+def lowered_for(rollout: str) -> Reading:
+    """One instance that was lowered for a rollout, and says so."""
+    return Reading("a", 0.0, Split(rollout, 0.0).salt, process="1/100")
+
+
 @pytest.mark.parametrize(
     ("readings", "confirmed", "wanted", "lowered"),
     [
@@ -63,6 +68,9 @@ def read(weight: float, process: str = "1/100", instance: str = "a") -> Reading:
         ((read(0.0),), None, FIVE, None),
         ((read(0.0),), Confirmation(FIVE, {"a": "1/100"}, writing=True), FIVE, None),
         ((read(0.0),), Confirmation(Split("r0", 0.05), {"a": "1/100"}), FIVE, None),
+        # Lowered by a receiver: for the rollout before, which it was about to do when it was stopped; and in doubt.
+        ((lowered_for("r0"),), Confirmation(FIVE, {"a": "1/100"}), FIVE, None),
+        ((lowered_for("none"),), Confirmation(FIVE, {"a": "1/100"}), FIVE, 0.0),
         ((read(0.5),), Confirmation(FIVE, {"a": "1/100"}), FIVE, None),
         ((Reading("a", None, error="away", process="1/100"),), Confirmation(FIVE, {"a": "1/100"}), FIVE, None),
     ],
@@ -158,6 +166,23 @@ async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:
 
     assert pause_seconds <= 1.0
     assert leader.rollout.state is State.PHASE
+
+
+async def test_what_a_receiver_lowers_too_late_is_put_right(leader: Acting, world: World) -> None:
+    """It was stopped while it lowered the rollout before, and goes on in the middle of this one."""
+    await leader.roll_back()
+    await leader.reconcile()
+    before = Split(leader.rollout.id, 0.0, testers=False)
+    leader.clock.advance(60)
+    await leader.start("v3.0")
+    await leader.controller.step()
+    await world.router.set_weight(before)
+
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert (leader.rollout.state, world.router.split.weight_ratio) == (State.PHASE, 0.05)
+    assert [entry.occasion for entry in await leader.store.entries() if isinstance(entry, Recorded)] == ["router"]
 
 
 async def test_after_the_promotion_it_is_on_trial_again(leader: Acting, world: World) -> None:

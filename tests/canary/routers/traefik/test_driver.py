@@ -77,7 +77,12 @@ async def test_it_keeps_the_contract_and_its_split_through_a_restart(traefik: Tr
     await router_contract(MemoryRouter("memory"), lambda split, seen: modelled.append((split, seen)))
 
     def bare(looks: list[tuple[Split, Observation]]) -> list[tuple[object, ...]]:
-        return [(split, one.weight_ratio, one.salt, one.testers) for split, seen in looks for one in seen.readings]
+        # Traefik has no service that divides at a weight of 0, and so does not say whose weight was lowered.
+        return [
+            (split, one.weight_ratio, one.salt if one.weight_ratio else None, one.testers)
+            for split, seen in looks
+            for one in seen.readings
+        ]
 
     assert bare(real) == bare(modelled)
     await traefik.router.set_weight(Split("r-8", 0.25))
