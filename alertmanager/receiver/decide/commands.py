@@ -37,6 +37,8 @@ from canary.units import format_ratio
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
+_INSISTING = "to do it all the same, add --force"
+
 # A rollback in doubt is in force within a second all the same.
 _DOUBT_SECONDS = 0.5
 
@@ -165,6 +167,13 @@ class Commands:
             )
         return await self._store.propose(request.seen, command, request=_key(request))
 
+    async def _propose_raising(self, request: Request, command: Command) -> Entry:
+        """What another receiver has frozen meanwhile is read only when this is written."""
+        require = partial(self._require_thawed, request)
+        if request.seen is None:
+            return await self._propose(request, command)
+        return await self._store.propose(request.seen, command, request=_key(request), require=require)
+
     async def _finish(self, request: Request) -> Entry:
         """Begin to finish, leave out the steps between, or return everybody; what goes back asks nobody."""
         if self._store.answered(_key(request)):
@@ -186,12 +195,11 @@ class Commands:
         if rollout is not None and in_progress and seen is not None and not self._store.answered(_key(request)):
             # What has changed meanwhile is said before what Prometheus says about it.
             seen.require(rollout, rollout_only=False)
-            objection = "" if request.force else self._frozen() or await self._objection(rollout)
+            self._require_thawed(request)
+            objection = "" if request.force else await self._objection(rollout)
             if objection:
-                raise RefusedError(
-                    objection, place=f"cannot {request.verb}", remedy="to do it all the same, add --force"
-                )
-        return await self._propose(request, command)
+                raise RefusedError(objection, place=f"cannot {request.verb}", remedy=_INSISTING)
+        return await self._propose_raising(request, command)
 
     async def _roll_back(self, request: Request) -> Entry:
         """Also in doubt: then every router is sent to stable first, whatever the journal may say."""
@@ -269,9 +277,10 @@ class Commands:
         raises = rollout is not None and rollout.weight < rollout.traffic[rollout.phase]
         return await (self._raise(request, command) if raises else self._propose(request, command))
 
-    def _frozen(self) -> str:
-        """The freeze in force; empty when there is none."""
-        return str(self._freezes.active or "")
+    def _require_thawed(self, request: Request) -> None:
+        """Refuse what raises in a freeze, which may have been read only now, unless its author insists."""
+        if not request.force and (freeze := self._freezes.active):
+            raise RefusedError(str(freeze), place=f"cannot {request.verb}", remedy=_INSISTING)
 
     async def _start(self, request: Request) -> Entry:
         _require_versions(request)
@@ -291,8 +300,7 @@ class Commands:
         if request.seen is not None and not self._store.answered(_key(request)):
             require = partial(self._require_start, request.seen, command)
             require()
-            if self._freezes.active and not request.force:
-                raise RefusedError(self._frozen(), place="cannot start", remedy="to start all the same, add --force")
+            self._require_thawed(request)
             if not request.force:
                 await self._finishing.require_finished(request.stable)
             passport = await self._departure.inspect(
@@ -310,7 +318,7 @@ class Commands:
                 # way is then the one that this very request has begun.
                 if not self._store.answered(_key(request)):
                     raise
-        return await self._propose(request, command)
+        return await self._propose_raising(request, command)
 
     async def _stable_slot(self) -> Slot | None:
         """The slot that is stable in a rollout that begins now: as the journal has it, else as the routers have it."""

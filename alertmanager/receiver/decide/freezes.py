@@ -70,6 +70,11 @@ class Freezes:
             self._found = self._look(now)
         return self._found[1] if self._found else None
 
+    def require_none(self) -> None:
+        """Raise RefusedError while one is in force, perhaps since the journal was read anew."""
+        if freeze := self.active:
+            raise RefusedError(str(freeze))
+
     def _still(self, now: datetime) -> bool:
         assert self._found is not None
         since, freeze = self._found

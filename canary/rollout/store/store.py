@@ -11,6 +11,7 @@ is written it is *unwritten*: part of the rollout as this process sees it, and o
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from canary.errors import JournalConflictError, JournalError, RefusedError
@@ -103,7 +104,9 @@ class RolloutStore:
         """Call *listener* no more."""
         self._reader.forget(listener)
 
-    async def propose(self, seen: Seen | None, command: Command, *, request: str = "") -> Entry:
+    async def propose(
+        self, seen: Seen | None, command: Command, *, request: str = "", require: Callable[[], None] = lambda: None
+    ) -> Entry:
         """Append what the command is in the rollout's present state.
 
         Args:
@@ -111,6 +114,7 @@ class RolloutStore:
                 holds only the rollout is compared.
             request: the caller's own key for this command; when it has been used, the first result is given again.
                 What lowers is carried out all the same when the key was used for another rollout.
+            require: raises RefusedError where what does not lower may not be, asked with all that is in the journal.
 
         Raises:
             RefusedError: the command does not fit, or what was seen is no longer so; nothing was changed.
@@ -123,7 +127,11 @@ class RolloutStore:
                 try:
                     await self._writer.flush()
                     known = self._reader.requests.first_result(request, command, seen or Seen.of(self.rollout))
-                    return known or await self._writer.append(self._entry(seen, command, request))
+                    if known is not None:
+                        return known
+                    entry = self._entry(seen, command, request)
+                    require()
+                    return await self._writer.append(entry)
                 except JournalConflictError:
                     await self._reader.catch_up()
         raise crowded()

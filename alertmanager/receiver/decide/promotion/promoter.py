@@ -157,7 +157,8 @@ class Promoter:
         if self._clock.monotonic() - asked_at > _FRESH_SECONDS:
             raise RefusedError("this receiver was paused; what Prometheus said is too old")
         reason = f"{names.PHASE_COMPLETE}: phase {rollout.phase + 1} is complete"
-        await self._store.propose(Seen.of(rollout), Advance(actor="alertmanager", reason=reason))
+        advance = Advance(actor="alertmanager", reason=reason)
+        await self._store.propose(Seen.of(rollout), advance, require=self._freezes.require_none)
 
     async def complete(self, rollout: Rollout) -> None:
         """Prometheus shows the phase complete: where the gate is a person, tell them, once."""

@@ -9,8 +9,10 @@ from canary.errors import RefusedError
 from canary.policy.freeze import Freeze
 from canary.policy.model import Policy
 from canary.policy.release import Phase, Receiver, Watchdog
+from canary.rollout.commands.freezing import BeginFreeze
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
+from canary.rollout.store.store import RolloutStore
 from tests.support.receiving.deciding import Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300, max_duration=600), Phase(traffic=1, duration=300))
@@ -91,6 +93,25 @@ async def test_the_time_in_a_freeze_is_no_time_in_which_a_phase_was_not_allowed_
         assert (deciding.state(), deciding.rollout.cause) == (State.HOLDING, "max_duration")
 
 
+@pytest.mark.parametrize("raises", ["advance", "promote", "a phase's end"])
+async def test_one_that_is_read_while_the_weight_is_being_raised_counts(raises: str) -> None:
+    """Another receiver wrote it, or the answer was lost: it comes with what is read right before the entry."""
+    async with Deciding.about(PLAIN) as deciding:
+        other = RolloutStore(deciding.journal, deciding.clock)
+        await other.refresh()
+        deciding.clock.advance(300)
+        await deciding.key()
+        await other.propose(None, BeginFreeze(actor="bob", until=deciding.clock.now() + timedelta(hours=1)))
+
+        if raises == "a phase's end":
+            await deciding.promoter.step()
+        else:
+            with pytest.raises(RefusedError, match=f"cannot {raises}: change freeze of the service by bob"):
+                await deciding.order(raises)
+
+        assert (deciding.state(), deciding.rollout.phase) == (State.PHASE, 0)
+
+
 async def test_what_protects_customers_never_asks_for_it() -> None:
     """A hold and a rollback of an alert, and a person's, act in the midst of one."""
     async with Deciding.about(PLAIN) as deciding:
@@ -108,7 +129,7 @@ async def test_a_start_in_one_of_the_policy_needs_force() -> None:
     async with Deciding.about(Policy(service="shop", phases=PHASES, receiver=sale), force=True) as deciding:
         await deciding.order("promote", force=True)
 
-        with pytest.raises(RefusedError, match=r"cannot start: change freeze .*to start all the same, add --force"):
+        with pytest.raises(RefusedError, match=r"cannot start: change freeze .*to do it all the same, add --force"):
             await deciding.order("start", canary="v3.0", stable="v1.0")
 
         await deciding.order("start", canary="v3.0", stable="v1.0", force=True)
