@@ -1,6 +1,7 @@
 """The exact half, fed with customers' rows."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,24 @@ def test_a_customer_counts_once_in_each_phase() -> None:
     assert all(
         cohort - STARTS[phase] >= 10.0 for phase, cohort in zip(test.cohorts.phase, test.cohorts.start, strict=True)
     )
+
+
+def test_a_phase_that_is_over_within_seconds_has_nobody_in_it() -> None:
+    """Who comes in the first ten seconds of a weight is in no pair, and who comes later is no pair of that phase."""
+    hurried = replace(
+        rollout(),
+        weights=(
+            Weight(rollout().started_at, 0.05),
+            Weight(rollout().started_at + timedelta(seconds=6), 0.25),
+            *rollout().weights[2:],
+        ),
+    )
+    judged, rows = JudgedRollout.of(POLICY, hurried), shop(5)
+    for now in MOMENTS[::8]:
+        judged.look(known_at(rows, now), VERSIONS, hurried, float(now), {})
+    assert judged.exact is not None
+
+    assert set(judged.exact.tests["conversion_rate"].cohorts.phase.tolist()) == {1, 2}
 
 
 @pytest.mark.parametrize("harm", [0.0, 0.1, 0.25])
