@@ -162,7 +162,7 @@ class RolloutJudge:
             comparison = self._comparison(kpi, gates, path, units, threshold)
         if kpi.floor is not None:
             told_apart_at = verdicts.proven_at(path, threshold, None if gates.doubted else gates.proven_at)
-            floor = self._floor(kpi, kpi.floor, rows, timeline, as_of, told_apart_at)
+            floor = self._floor(kpi, kpi.floor, every.kpis.get(kpi.name), timeline, as_of, told_apart_at)
         reason = blind or (None if rows is not None else "its source is missing")
         tests, level = (comparison, floor), self._stable_level(kpi, rows, timeline, until, as_of)
         found = combined(tests, segments.values(), level, self._may_fail(kpi), is_blind=reason is not None)
@@ -194,8 +194,8 @@ class RolloutJudge:
         """A KPI's rows, or those of a segment of it; outcomes that are pending for too long count as failed."""
         rows = every.kpis.get(name)
         if isinstance(rows, OutcomeRows):
-            return self._warmup.outcomes(with_timeout(rows, kpi.pending_timeout_seconds))
-        return rows
+            rows = with_timeout(rows, kpi.pending_timeout_seconds)
+        return self._warmup.happened(rows) if rows is not None else None
 
     def _comparison(
         self, kpi: KpiParameters, gates: verdicts.Gates, path: Trajectory, units: tuple[int, int], threshold: float
@@ -249,6 +249,7 @@ class RolloutJudge:
     ) -> TestEvidence:
         """The floor next to stable; from when stable has no traffic any more, the floor alone."""
         outcomes = outcomes_of(rows, kpi.pending_timeout_seconds)
+        outcomes = self._warmup.happened(outcomes) if outcomes is not None else None
         beside = watched = outcomes
         if outcomes is not None and np.isfinite(timeline.judged_until):
             late = outcomes.entered >= timeline.judged_until

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from exporter.evidence.progress.trajectory import Trajectory
-from exporter.evidence.verdict import Action, Conclusion, HoldReason, Verdict, combine
+from exporter.evidence.verdict import Action, Conclusion, HoldReason, Verdict, combine, of_rollout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +126,11 @@ class KpiEvidence:
     over_dispersion: float | None = None
     """By what the likelihoods are divided, as no column names the customer; None where units are customers."""
 
+    def blinded(self, reason: str) -> KpiEvidence:
+        """The same, known not to be relied on any more; old data hide no proof."""
+        verdict = self.verdict if self.verdict is Verdict.FAIL else Verdict.BLIND
+        return replace(self, verdict=verdict, blind_reason=reason)
+
     @property
     def proofs(self) -> tuple[str, ...]:
         """Which tests have proven harm: the halves of the comparison (`quick`, `exact`), the `floor`, a `segment`."""
@@ -201,6 +206,16 @@ class RolloutEvidence:
     mismatch: TestEvidence | None
     sides_apart_ratio: float | None = None
     """The part of the canary's customers whose rows and the router's hash name two sides; None where not known."""
+
+    def blinded(self, blind: Mapping[str, str]) -> RolloutEvidence:
+        """The same, but some KPIs must not be relied on any more: names, each with the reason. A proof stays one."""
+        kpis = {name: kpi.blinded(blind[name]) if name in blind else kpi for name, kpi in self.kpis.items()}
+        mismatch = None if kpis.keys() <= blind.keys() else self.mismatch
+        verdict = of_rollout(
+            ((kpi.verdict, kpi.action) for kpi in kpis.values()),
+            mismatch=mismatch is not None and mismatch.verdict is Verdict.FAIL,
+        )
+        return replace(self, verdict=verdict, kpis=kpis, mismatch=mismatch)
 
 
 def decision(kpis: Iterable[KpiEvidence]) -> tuple[float | None, str | None]:

@@ -74,6 +74,8 @@ class Tracks:
 
     parameters: JudgeParameters
     _tracks: dict[Key, Track] = field(init=False)
+    _seen: dict[Key, Track] = field(init=False, default_factory=dict)
+    """What each test last knew of rows that may still change; without rows that is not unknown again."""
     _dispersion: dict[str, Dispersion] = field(init=False, default_factory=dict)
     """By KPI, of those whose units are not customers."""
 
@@ -144,8 +146,8 @@ class Tracks:
         return min(buckets, default=max(ours.values()))
 
     def path(self, key: Key) -> Trajectory:
-        """What a test has folded in so far."""
-        return self._tracks[key].path
+        """What a test last said."""
+        return self._seen.get(key, self._tracks[key]).path
 
     def follow(
         self, key: Key, rows: Rows | EntryRows | Events | None, timeline: Timeline, until: float, as_of: float
@@ -153,15 +155,18 @@ class Tracks:
         """Fold what is past the horizon, look at what is not; without rows, repeat what is known."""
         track = self._tracks[key]
         if rows is None:
-            return track.path, track.test.units
+            seen = self._seen.get(key, track)
+            return seen.path, seen.test.units
         last = timeline.complete(until)
         horizon = _horizon(timeline, as_of - self._changing_seconds(rows), last)
         steps = self._dispersion.get(key[0], ())
         folded = track.advance(rows, timeline, horizon, steps)
         self._tracks[key] = folded
         seen = folded.advance(rows, timeline, last, steps)
-        test = seen.test
-        return test.present(seen.path, rows, timeline) if isinstance(test, CohortTest) else seen.path, test.units
+        if isinstance(seen.test, CohortTest):
+            seen = replace(seen, path=seen.test.present(seen.path, rows, timeline))
+        self._seen[key] = seen
+        return seen.path, seen.test.units
 
     def folded(self, key: Key, rows: Rows | None, timeline: Timeline, as_of: float) -> Trajectory:
         """A test's path up to the lateness horizon: what nobody acts upon need not be looked at before."""

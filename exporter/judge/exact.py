@@ -29,6 +29,7 @@ from exporter.evidence.exact.steps import Customers, Steps
 from exporter.evidence.grid import Floats
 from exporter.evidence.judge import JudgeParameters, Kind, KpiParameters
 from exporter.evidence.progress.timeline import Segment, Timeline
+from exporter.evidence.progress.warmup import Warmup
 from exporter.evidence.results import ExactEvidence
 from exporter.evidence.rows import OutcomeRows
 from exporter.evidence.verdict import Harm
@@ -142,9 +143,10 @@ class ExactHalf:
             return []
         self._begin_phases(timeline, as_of)
         weights = [(segment.start, segment.weight) for segment in timeline.segments]
+        warmup = Warmup(timeline, self.policy.evidence.warmup)
         for kpi in due:
             test = self.tests[kpi.name]
-            steps = self._steps(kpi, joined, sides, new_units, segments.get(kpi.name))
+            steps = self._steps(kpi, joined, sides, warmup, new_units, segments.get(kpi.name))
             if kpi.name not in self.followed:
                 self.followed.add(kpi.name)
                 if self.only_proofs and self._never_proven(test, steps, weights, as_of):
@@ -194,6 +196,7 @@ class ExactHalf:
         kpi: KpiParameters,
         joined: JoinedRows,
         sides: tuple[int, int],
+        warmup: Warmup,
         new_units: Callable[[str], KpiUnits],
         segments: Segments | None,
     ) -> Steps:
@@ -208,6 +211,7 @@ class ExactHalf:
             rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
             if isinstance(rows, OutcomeRows):
                 rows = with_timeout(rows, kpi.pending_timeout_seconds)
+            rows = warmup.happened(rows)  # of a later phase's too
             keys, codes = phase.units[kpi.name].keys, phase.units[kpi.name].segments
             drawn = np.isfinite(phase.entries.of(keys)[0])  # the router has put nobody on a side who never came in
             none = np.zeros(len(keys), dtype=np.int64)

@@ -133,8 +133,7 @@ class ScheduledJudge:
             # Another rollout has begun while nothing could be read: what was known of the last says nothing about it.
             self._forget_rollout()
             return False
-        nothing = JoinedRows(self.policy.database.events, {})
-        self.evidence = self._judged.look(nothing, self.versions, rollout, self.evidence.as_of, blind)
+        self.evidence = self.evidence.blinded(blind)
         return True
 
     def forget(self) -> None:

@@ -38,7 +38,7 @@ def with_timeout(rows: OutcomeRows, timeout_seconds: float | None) -> OutcomeRow
 def outcomes_of(rows: Rows | None, timeout_seconds: float | None) -> OutcomeRows | None:
     """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
     if isinstance(rows, OutcomeRows):
-        return rows
+        return with_timeout(rows, timeout_seconds)
     if not isinstance(rows, ConversionRows):
         return None
     unknown = np.zeros(len(rows.entered), dtype=np.bool_)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -52,13 +53,15 @@ class Timeline:
     def of(cls, origin: float, bucket_seconds: float, weights: Sequence[tuple[float, float]]) -> Timeline:
         """Build from the weight history: `(time, the canary's share from then on)`, at least one, any order.
 
+        Of several at one moment the last one given is in force.
+
         Raises:
             ValueError: there is no weight.
         """
         if not weights:
             raise ValueError("weights: expected the canary's traffic weight since the rollout began, found none")
         changes: list[tuple[float, float]] = []
-        for time, weight in sorted(weights):
+        for time, weight in sorted(weights, key=itemgetter(0)):
             if not changes or changes[-1][1] != weight:
                 changes.append((max(time, origin), weight))
         ends = [*(time for time, _ in changes[1:]), np.inf]

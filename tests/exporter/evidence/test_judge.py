@@ -163,6 +163,21 @@ def test_a_proof_stays_a_proof() -> None:
     assert gone.kpis["conversion_rate"].verdict is Verdict.BLIND
 
 
+@pytest.mark.parametrize("changing_seconds", [0.0, 900.0])
+def test_a_proof_by_the_newest_rows_stays_one_when_the_next_look_has_none(changing_seconds: float) -> None:
+    """What has proven harm may still be younger than the lateness horizon when a canary takes the database with it."""
+    bad = rollout(np.random.default_rng(7), 400.0, canary_success=0.6)
+    judge = RolloutJudge(dataclasses.replace(PLAN, changing_seconds=changing_seconds))
+
+    seen = judge.judge(bad, WEIGHTS, START + 100).kpis["payment_success_rate"]
+    gone = judge.judge(RolloutRows({}), WEIGHTS, START + 101).kpis["payment_success_rate"]
+
+    assert seen.verdict is gone.verdict is Verdict.FAIL
+    assert (gone.decided_at, gone.log10_evidence, gone.canary_units) == (
+        seen.decided_at, seen.log10_evidence, seen.canary_units,
+    )  # fmt: skip
+
+
 def test_missing_or_stale_data_are_blind_not_bad() -> None:
     """A KPI without rows, or named stale, is blind with a reason; the rollout is blind, not failed."""
     rows = rollout(np.random.default_rng(9), 60.0)

@@ -77,3 +77,31 @@ def test_a_kpi_without_a_comparison_speaks_by_its_floor() -> None:
 
     assert kpi(comparison, floor).main is comparison
     assert kpi(None, floor).log10_evidence == 3.0
+
+
+def test_who_is_told_to_be_blind_shows_what_was_known_and_hides_no_proof() -> None:
+    """Only the KPIs that are named are relied on no more; of a router's mismatch somebody who sees must still speak."""
+    harmed, fine = kpi(ended(FAILED, 2.5)), replace(kpi(ended(HELD, 1.0)), name="other", verdict=Verdict.PASS)
+    harmed = replace(harmed, verdict=Verdict.FAIL, decided_at=20.0)
+    evidence = results.RolloutEvidence(
+        Verdict.FAIL, "kpi", 20.0, 30.0, {"kpi": harmed, "other": fine}, ended(Conclusion(Verdict.FAIL, 20.0), 3.0)
+    )
+
+    one, both = evidence.blinded({"other": "database"}), evidence.blinded({"kpi": "database", "other": "database"})
+
+    assert one.kpis["kpi"] is harmed
+    assert (one.kpis["other"].verdict, one.kpis["other"].blind_reason) == (Verdict.BLIND, "database")
+    assert one.kpis["other"].comparison is fine.comparison
+    assert (both.kpis["kpi"].verdict, both.kpis["kpi"].blind_reason) == (Verdict.FAIL, "database")
+    assert one.mismatch is evidence.mismatch
+    assert both.mismatch is None
+    assert (one.verdict, both.verdict) == (Verdict.FAIL, Verdict.FAIL)
+
+
+def test_a_rollout_whose_kpi_turns_blind_is_blind() -> None:
+    """Without a proof, whoever may roll back and is not to be relied on freezes the weight."""
+    passed = replace(kpi(ended(HELD, 1.0)), verdict=Verdict.PASS)
+    evidence = results.RolloutEvidence(Verdict.PASS, None, None, 30.0, {"kpi": passed}, None)
+
+    assert evidence.blinded({"kpi": "database"}).verdict is Verdict.BLIND
+    assert evidence.blinded({}).verdict is Verdict.PASS

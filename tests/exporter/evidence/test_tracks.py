@@ -37,7 +37,7 @@ def test_a_look_keeps_only_what_cannot_change_any_more() -> None:
 
     assert sum(units) == 300
     assert ours.oldest_bucket("orders", NEVER) == 0
-    kept = ours.path(("payments", Part.COMPARISON))
+    kept = ours.folded(("payments", Part.COMPARISON), None, TIMELINE, NOW)
     assert kept.time[-1] <= NOW - LATENESS < seen.time[-1]
     assert np.array_equal(seen.log10_evidence[: len(kept)], kept.log10_evidence)
 
@@ -47,17 +47,19 @@ def test_a_few_outcomes_are_waited_for_as_long_as_they_may_change() -> None:
     ours = tracks(changing_seconds=200.0)
     ours.follow(("payments", Part.COMPARISON), payments(), TIMELINE, NOW, NOW)
 
-    assert ours.path(("payments", Part.COMPARISON)).time[-1] <= NOW - 200.0
+    assert ours.folded(("payments", Part.COMPARISON), None, TIMELINE, NOW).time[-1] <= NOW - 200.0
 
 
 def test_without_rows_a_test_repeats_what_it_knows() -> None:
-    """A KPI whose source is away keeps what was folded, and no more."""
+    """A KPI whose source is away keeps what was last seen of it; rows that are back are judged anew."""
     ours, key = tracks(), ("payments", Part.FLOOR)
-    ours.follow(key, payments(), TIMELINE, NOW, NOW)
+    seen, _ = ours.follow(key, payments(), TIMELINE, NOW, NOW)
     path, units = ours.follow(key, None, TIMELINE, NOW + 60.0, NOW + 60.0)
+    again, _ = ours.follow(key, payments(250.0), TIMELINE, NOW, NOW)
 
-    assert path is ours.path(key)
-    assert units == (120, 0)
+    assert path is seen
+    assert units == (150, 0)
+    assert again.canary_units[-1] == 125
 
 
 def test_a_kpi_needs_rows_since_its_slowest_test_that_has_not_ended() -> None:

@@ -1,6 +1,7 @@
 """The exact half, fed with customers' rows."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from exporter.evidence.judge import RolloutEvidence
 from exporter.judge.exact import plan_of
 from exporter.judge.exactfile import ExactFiles
 from exporter.judge.rollout import JudgedRollout
-from exporter.ledger.rows import EventRows
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
 from tests.exporter.judge.customers import END, POLICY, START, STARTS, VERSIONS, known_at, rollout, shop
 
 PAYMENTS = "payment_success_rate"
@@ -167,6 +168,42 @@ def test_a_customer_counts_once_in_each_phase() -> None:
     assert all(
         cohort - STARTS[phase] >= 10.0 for phase, cohort in zip(test.cohorts.phase, test.cohorts.start, strict=True)
     )
+
+
+def test_a_phase_that_is_over_within_seconds_has_nobody_in_it() -> None:
+    """Who comes in the first ten seconds of a weight is in no pair, and who comes later is no pair of that phase."""
+    hurried = replace(
+        rollout(),
+        weights=(
+            Weight(rollout().started_at, 0.05),
+            Weight(rollout().started_at + timedelta(seconds=6), 0.25),
+            *rollout().weights[2:],
+        ),
+    )
+    judged, rows = JudgedRollout.of(POLICY, hurried), shop(5)
+    for now in MOMENTS[::8]:
+        judged.look(known_at(rows, now), VERSIONS, hurried, float(now), {})
+    assert judged.exact is not None
+
+    assert set(judged.exact.tests["conversion_rate"].cohorts.phase.tolist()) == {1, 2}
+
+
+def test_what_happens_in_the_warm_up_of_a_later_phase_happened_to_nobody() -> None:
+    """Who came in the phase before, and fails while the caches of the next one are cold, has not failed."""
+    rows = shop(5)
+    payments = rows["payments"]
+    cold = (payments.time >= STARTS[1]) & (payments.time < STARTS[1] + 60.0)
+    rows["payments"] = replace(payments, outcome=np.where(cold, FAILED_CODE, SUCCEEDED_CODE))
+    amounts = {}
+    for warmup in (0.0, 60.0):
+        policy = replace(POLICY, evidence=replace(POLICY.evidence, warmup=warmup))
+        judged = JudgedRollout.of(policy, rollout())
+        looks(judged, rows, MOMENTS[-1:])
+        assert judged.exact is not None
+        amounts[warmup] = float(judged.exact.tests[PAYMENTS].cohorts.amount.sum())
+
+    assert amounts[0.0] > 0.0
+    assert amounts[60.0] == 0.0
 
 
 @pytest.mark.parametrize("harm", [0.0, 0.1, 0.25])

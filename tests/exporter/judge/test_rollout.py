@@ -256,6 +256,26 @@ async def test_blindness_does_not_wait_for_the_next_look(lite: ShopData, clock: 
     assert refresher.judge.roles == values
 
 
+async def test_a_kpi_that_becomes_blind_between_looks_blinds_no_other(lite: ShopData, clock: FakeClock) -> None:
+    """Until the next look is due nobody reads rows, and what was said of all others is still what is known of them."""
+    policy = policy_for(lite.url)
+    start = clock.now()
+    await _shop(lite, start, 20, canary_pays=0.97)
+    async with _judging(policy, clock, _rollout(policy, start), 25) as refresher:
+        seen, now = refresher.judge.evidence, clock.now().timestamp()
+        refresher.judge.threads = SlowThreads(clock, 10)
+        await refresher.judge.look(now + 1, refresher.rollout, {}, 0)
+        await refresher.judge.look(now + 2, refresher.rollout, {"customer_satisfaction": "database"}, 0)
+        evidence = refresher.judge.evidence
+
+    assert seen is not None
+    assert evidence is not None
+    assert evidence.kpis["customer_satisfaction"].blind_reason == "database"
+    others = evidence.kpis.keys() - {"customer_satisfaction"}
+    assert {name: evidence.kpis[name].verdict for name in others} == {name: seen.kpis[name].verdict for name in others}
+    assert evidence.mismatch is not None
+
+
 async def test_the_floor_stays_watched_after_promotion(lite: ShopData, clock: FakeClock) -> None:
     """After the canary has all traffic its floor is judged on, for as long as the policy says."""
     policy = policy_for(lite.url)

@@ -45,3 +45,12 @@ def test_a_rollout_without_a_weight_is_refused() -> None:
     """Without the canary's traffic weight nothing can be compared."""
     with pytest.raises(ValueError, match="weights: expected"):
         Timeline.of(1000.0, 2.0, [])
+
+
+@pytest.mark.parametrize("weights", [(0.25, 0.0), (0.0, 0.25)])
+def test_of_weights_at_one_moment_the_last_one_given_is_in_force(weights: tuple[float, float]) -> None:
+    """A phase that is over when it begins has nobody in it, whether the weight then falls or rises."""
+    timeline = Timeline.of(1000.0, 1.0, [(1010.0, weight) for weight in weights])
+
+    assert timeline.segments[timeline.segment_of(np.asarray([1010.0]))[0]].weight == weights[-1]
+    assert timeline.segments[-1].end == np.inf
