@@ -249,11 +249,10 @@ class RolloutJudge:
     ) -> TestEvidence:
         """The floor next to stable; from when stable has no traffic any more, the floor alone."""
         outcomes = outcomes_of(rows, kpi.pending_timeout_seconds)
-        outcomes = self._warmup.happened(outcomes) if outcomes is not None else None
-        beside = watched = outcomes
-        if outcomes is not None and np.isfinite(timeline.judged_until):
-            late = outcomes.entered >= timeline.judged_until
-            beside, watched = some_rows(outcomes, ~late), some_rows(outcomes, late)
+        beside = watched = None if outcomes is None else self._warmup.happened(outcomes)
+        if beside is not None and np.isfinite(timeline.judged_until):
+            late = beside.entered >= timeline.judged_until
+            beside, watched = some_rows(beside, ~late), some_rows(beside, late)
         alpha = self.parameters.alpha_of(kpi)
         threshold = -float(np.log10(alpha))
         path, units = self._tracks.follow((kpi.name, Part.FLOOR), beside, timeline, as_of, as_of)

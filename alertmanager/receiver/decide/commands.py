@@ -243,7 +243,6 @@ class Commands:
             )
         seen = await asyncio.gather(*map(self._effects.read_router, self._effects.router_names))
         slot = recorded_slot(self._plans.file, seen)
-        await self._store.begin_again()
         at = self._store.clock.now()
         command = Adopt(
             rollout=request.rollout or f"{request.canary}-{at:%Y%m%dT%H%M%S}",
@@ -256,7 +255,7 @@ class Commands:
             actor=request.actor,
             reason=request.reason,
         )
-        return await self._store.propose(None, command, request=_key(request))
+        return await self._store.adopt(command, request=_key(request))
 
     async def _amend(self, request: Request) -> Entry:
         """The running rollout goes by the file from here on, as far as that may be."""

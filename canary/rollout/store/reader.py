@@ -114,15 +114,8 @@ class JournalReader:
         for entry in found:
             self.take(entry)
 
-    async def begin_again(self) -> None:
-        """Take the journal as it is now for the whole story, although more was read from it before.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        self._begin(await self.journal.entries())
-
-    def _begin(self, entries: Sequence[Entry]) -> None:
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """Take these for the whole story, although more was read from the journal before."""
         self._last = entries[-1] if entries else None
         self.position = entries[-1].seq if entries else 0
         self.rollouts = fold(entries)
@@ -156,7 +149,7 @@ class JournalReader:
         said = [one for one in entries if isinstance(one, Adopted) and (one.rollout, one.at) not in self._adopted]
         if said:
             self._log.warn("the journal is taken as it is, for somebody has adopted it", rollout=said[-1].rollout)
-            self._begin(entries)
+            self.begin(entries)
             for entry in entries:
                 if entry.seq >= said[0].seq:
                     self.tell(entry)

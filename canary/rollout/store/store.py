@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from canary.errors import JournalConflictError, JournalError, RefusedError
 from canary.rollout.commands.amending import Amend
-from canary.rollout.commands.commands import Advance, Command, Promote, Resume
+from canary.rollout.commands.commands import Adopt, Advance, Command, Promote, Resume
 from canary.rollout.commands.finishing import Finish, FinishStep
 from canary.rollout.commands.records import Memory
 from canary.rollout.commands.seen import Seen
@@ -185,15 +185,34 @@ class RolloutStore:
         self._unwritten.found(entry)
         return entry
 
-    async def begin_again(self) -> None:
-        """Take the journal as it is now for the whole story, although more was read from it before.
+    async def adopt(self, command: Adopt, *, request: str = "") -> Entry:
+        """Write what a person says is in force after the journal as it is now: from then on that is the whole story.
+
+        Until it is written nothing is otherwise than before: the doubt lasts, and what was lowered stays so.
 
         Raises:
-            JournalError: it cannot be read.
+            RefusedError: the command does not fit.
+            JournalError: it is not in the journal.
         """
         async with self._lock:
-            await self._reader.begin_again()
-            self._unwritten.forget()
+            for _ in range(ATTEMPTS):
+                entries = await self._reader.journal.entries()
+                now = JournalReader(self._reader.journal)
+                now.begin(entries)
+                rollout = newest(now.rollouts)
+                written = now.requests.first_result(request, command, Seen.of(rollout))
+                if written is None:
+                    entry = self._stamped(command, rollout, request)
+                    try:
+                        written = await now.journal.append(entry, after=now.end)
+                    except JournalConflictError:
+                        continue
+                self._unwritten.forget()
+                self._reader.begin(entries)
+                if written.seq > self._reader.position:
+                    self._reader.take(written)
+                return written
+        raise crowded()
 
     def remember(self, marker: Marker) -> None:
         """From now on, remember over a restart what cannot be written."""
@@ -265,6 +284,9 @@ class RolloutStore:
                 place="cannot raise the canary's weight",
                 remedy="let the version that wrote it go on, or `canary rollback --reason TEXT`",
             )
+        return self._stamped(command, rollout, request)
+
+    def _stamped(self, command: Command, rollout: Rollout | None, request: str) -> Entry:
         # Cleaned here already, because what is acted upon before it is written is shown before it is written.
         entry = storable(command.entry(rollout, self.clock.now()))
         return replace(entry, request=request, boot=self.clock.boot, uptime_seconds=self.clock.monotonic())

@@ -94,15 +94,12 @@ class Unwritten:
         self.pending += found
         return found
 
-    def forget_blind(self) -> None:
-        """A person has said what is in force, after whatever was done without knowing."""
-        self._recalled = [one for one in self._recalled if one.rollout != UNKNOWN]
-        self.remember()
-
     def forget(self) -> None:
-        """The journal as it is now is the whole story."""
+        """A person has said what is in force, after whatever was done without knowing: that is the whole story."""
         self.pending.clear()
         self.refused.clear()
+        self._recalled = [one for one in self._recalled if one.rollout != UNKNOWN]
+        self.remember()
 
     def remember(self) -> None:
         """Keep in the marker what must survive a restart."""

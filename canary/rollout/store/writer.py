@@ -18,7 +18,7 @@ import contextlib
 
 from canary.errors import JournalConflictError, JournalContentError, JournalError, RefusedError
 from canary.logs import Log
-from canary.rollout.entries import Adopted, Entry, Started
+from canary.rollout.entries import Entry, Started
 from canary.rollout.folding import newest
 from canary.rollout.store.reader import JournalReader
 from canary.rollout.store.unwritten import Pending, Unwritten
@@ -61,9 +61,6 @@ class JournalWriter:
         """
         written = await self._reader.journal.append(entry, after=self._reader.end)
         self._reader.fault = ""
-        if isinstance(written, Adopted):
-            # A person has said what is in force, after whatever was done without knowing.
-            self._unwritten.forget_blind()
         self._reader.take(written)
         return written
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from canary.errors import JournalContentError, JournalError, RefusedError
-from canary.rollout.commands.commands import Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.commands import Adopt, Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.commands.records import CompleteStep, Notify, Record
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
@@ -376,6 +376,27 @@ async def test_whoever_lowers_is_answered_although_the_journal_hangs(
     await store.refresh()
 
     assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
+
+
+async def test_an_adoption_that_cannot_be_written_changes_nothing(store: RolloutStore, journal: Stubborn) -> None:
+    """What was lowered without the journal stays so until the journal has what a person says instead."""
+    adopt = Adopt(
+        rollout="r2", stable="v1", canary="v3", traffic=(0.05, 1.0), durations_seconds=(60, 60), weight=0.05,
+        actor="ann",
+    )  # fmt: skip
+    journal.broken = True
+    with pytest.raises(JournalError):
+        await store.propose(None, RollBack(actor="bob", reason="bad", cause="manual"))
+
+    journal.broken, journal.refuses = False, True
+    with pytest.raises(JournalContentError):
+        await store.adopt(adopt)
+    assert (store.rollout and store.rollout.id, store.rollout and store.rollout.weight) == ("r1", 0.0)
+
+    journal.refuses = False
+    written = await store.adopt(adopt, request="key")
+    assert await store.adopt(adopt, request="key") == written
+    assert (store.rollout and store.rollout.id, store.unwritten) == ("r2", [])
 
 
 async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised(

@@ -89,7 +89,6 @@ async def test_the_marker_has_all_that_is_acted_upon(disk: Disk, marker: Marker)
     assert await _left(disk, marker) == [rollback(UNKNOWN), held]
 
     unwritten.forget()
-    unwritten.forget_blind()
 
     assert await _left(disk, marker) == []
 
@@ -100,6 +99,6 @@ async def test_a_persons_word_ends_what_was_done_without_knowing(disk: Disk, mar
     unwritten.found(rollback(UNKNOWN))
     unwritten.found(rollback("r1"))
 
-    unwritten.forget_blind()
+    unwritten.forget()
 
     assert await _left(disk, marker) == [rollback("r1")]
