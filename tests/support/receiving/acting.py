@@ -26,6 +26,7 @@ from alertmanager.receiver.metrics import Metrics
 from canary.errors import JournalError
 from canary.notify import Notifier
 from canary.policy.model import Policy
+from canary.policy.routers.slots import Slot
 from canary.process.manager import NoProcess, ProcessManager
 from canary.report.facts import Report
 from canary.report.files import write
@@ -176,7 +177,7 @@ class Acting:
         """A command of somebody who has just looked."""
         return await self.store.propose(Seen.of(self.store.rollout), command)
 
-    async def start(self, canary: str = "v2.0") -> Entry:
+    async def start(self, canary: str = "v2.0", *, stable_slot: Slot | None = None) -> Entry:
         """A rollout of 5 %, 50 % and 100 % begins."""
         self.clock.advance(1)
         return await self.propose(
@@ -187,6 +188,7 @@ class Acting:
                 canary=canary,
                 traffic=(0.05, 0.5, 1.0),
                 durations_seconds=(300.0, 300.0, 300.0),
+                stable_slot=stable_slot,
             )
         )
 
