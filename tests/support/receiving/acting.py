@@ -30,6 +30,7 @@ from canary.policy.routers.slots import Slot
 from canary.process.manager import NoProcess, ProcessManager
 from canary.report.facts import Report
 from canary.report.files import write
+from canary.report.gather import phases
 from canary.rollout.commands.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
@@ -241,6 +242,20 @@ class World:
             yield cls(engine, folder, Policy(service=SERVICE, **sections))
         finally:
             await engine.dispose()
+
+
+async def report_of(receiver: Acting) -> Report:
+    """A small report of the newest rollout, so far."""
+    now = receiver.clock.now()
+    entries = await receiver.store.entries()
+    return Report(
+        service=SERVICE,
+        rollout=receiver.rollout,
+        until=now,
+        made_at=now,
+        entries=entries,
+        phases=phases(entries, now),
+    )
 
 
 class PausingClock(FakeClock):

@@ -9,10 +9,12 @@ from alertmanager.receiver.act.telling.rollbacklog import Line
 from canary.errors import JournalError, RefusedError
 from canary.notify import Message
 from canary.process.manager import ProcessState
+from canary.rollout.commands.records import CompleteStep, Record
 from canary.rollout.entries import Notified, RollbackDecided
+from canary.rollout.kinds import REPORT_RENEWED, Step
 from canary.routers import Split
 from canary.testing.servers import MemoryDeployment
-from tests.support.receiving.acting import Acting, Chats, World, on
+from tests.support.receiving.acting import Acting, Chats, World, on, report_of
 
 MESSAGE = Message("rolled back", "payments failed")
 
@@ -216,3 +218,23 @@ async def test_the_log_is_written_once(leader: Acting, world: World) -> None:
     with pytest.raises(RefusedError, match="step log of rollout"):
         await leader.effects.write_log(leader.rollout, line)
     assert len((world.folder / "rollbacks.log").read_text().splitlines()) == 3
+
+
+async def test_a_report_is_written_until_it_has_been_renewed(leader: Acting) -> None:
+    """Once at the rollout's end, and once more after the watch; then it is people's, and stays as it is."""
+    await leader.roll_back()
+    await leader.reconcile()
+    rollout = leader.rollout.id
+    report = await report_of(leader)
+    assert not await leader.effects.report_is_there(rollout)
+    await leader.effects.write_report(report)
+    assert await leader.effects.report_is_there(rollout)
+    assert [past.rollout for past in await leader.effects.past_reports(report.service)] == [rollout]
+    assert await leader.effects.past_reports("another") == []
+    await leader.store.propose(None, CompleteStep(rollout=rollout, step=Step.REPORT, decision=leader.rollout.decision))
+    await leader.effects.write_report(report)
+    await leader.store.propose(None, Record(rollout=rollout, key=REPORT_RENEWED))
+
+    with pytest.raises(RefusedError) as renewed:
+        await leader.effects.write_report(report)
+    assert str(renewed.value) == f"step report of rollout {rollout}: the rollout has moved on"
