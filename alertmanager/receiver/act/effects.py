@@ -49,7 +49,7 @@ class Effects:
         leader: who may act.
         routers: what divides the traffic; lowered all the same when nobody leads.
         process: the canary's process.
-        slot_processes: with `router.slots`, the process of each slot instead.
+        slot_processes: the process of each slot instead; with `router.slots` they are two.
         deployment: what brings the new version to the stable servers.
         notifier: the people's targets.
         rollback_log: the file with two lines per rollback.
@@ -103,7 +103,8 @@ class Effects:
             leader,
             routers=routers_of(policy, thread),
             process=process_of(policy.process),
-            slot_processes={slot: process_of(in_slot(policy.process, slot)) for slot in BOTH} if policy.slots else {},
+            # Without `router.slots` nothing in the section names a slot: both are the one process.
+            slot_processes={slot: process_of(in_slot(policy.process, slot)) for slot in BOTH},
             deployment=StableDeployment(policy.process),
             notifier=Notifier.of(policy),
             rollback_log=RollbackLog.of(policy, thread("rollback log")),

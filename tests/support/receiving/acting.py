@@ -26,9 +26,11 @@ from alertmanager.receiver.metrics import Metrics
 from canary.errors import JournalError
 from canary.notify import Notifier
 from canary.policy.model import Policy
+from canary.policy.routers.slots import Slot
 from canary.process.manager import NoProcess, ProcessManager
 from canary.report.facts import Report
 from canary.report.files import write
+from canary.report.gather import phases
 from canary.rollout.commands.commands import Advance, Command, GiveUp, RollBack, Start
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Entry
@@ -176,7 +178,7 @@ class Acting:
         """A command of somebody who has just looked."""
         return await self.store.propose(Seen.of(self.store.rollout), command)
 
-    async def start(self, canary: str = "v2.0") -> Entry:
+    async def start(self, canary: str = "v2.0", *, stable_slot: Slot | None = None) -> Entry:
         """A rollout of 5 %, 50 % and 100 % begins."""
         self.clock.advance(1)
         return await self.propose(
@@ -187,6 +189,7 @@ class Acting:
                 canary=canary,
                 traffic=(0.05, 0.5, 1.0),
                 durations_seconds=(300.0, 300.0, 300.0),
+                stable_slot=stable_slot,
             )
         )
 
@@ -239,6 +242,20 @@ class World:
             yield cls(engine, folder, Policy(service=SERVICE, **sections))
         finally:
             await engine.dispose()
+
+
+async def report_of(receiver: Acting) -> Report:
+    """A small report of the newest rollout, so far."""
+    now = receiver.clock.now()
+    entries = await receiver.store.entries()
+    return Report(
+        service=SERVICE,
+        rollout=receiver.rollout,
+        until=now,
+        made_at=now,
+        entries=entries,
+        phases=phases(entries, now),
+    )
 
 
 class PausingClock(FakeClock):

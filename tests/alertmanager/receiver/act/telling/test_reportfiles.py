@@ -11,10 +11,9 @@ from alertmanager.receiver.act.telling.reportfiles import ReportFiles, write_apa
 from canary.errors import JournalError
 from canary.policy.model import Policy
 from canary.report.facts import Report
-from canary.report.gather import phases
 from canary.report.past import Past, past_reports
 from canary.threads import InlineThreads
-from tests.support.receiving.acting import World
+from tests.support.receiving.acting import World, report_of
 
 
 async def report_in(folder: Path) -> Report:
@@ -22,15 +21,7 @@ async def report_in(folder: Path) -> Report:
     async with World.around(folder) as world:
         leader = world.receiver()
         await leader.start()
-        entries = await leader.store.entries()
-        return Report(
-            service="shop",
-            rollout=leader.rollout,
-            until=world.clock.now(),
-            made_at=world.clock.now(),
-            entries=entries,
-            phases=phases(entries, world.clock.now()),
-        )
+        return await report_of(leader)
 
 
 async def test_a_report_is_written_in_a_process_of_its_own(tmp_path: Path) -> None:
