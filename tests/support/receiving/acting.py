@@ -228,6 +228,14 @@ class World:
         policy = Policy(service=SERVICE, **sections) if sections else self.policy
         return Acting(self, policy, leading=leading, deployment=deployment)
 
+    async def restarted(self) -> Acting:
+        """One that has just begun: what the journal says was decided before it listened."""
+        acting = self.receiver()
+        acting.store.forget(acting.reconciler.heard)
+        await acting.store.refresh()
+        acting.store.listen(acting.reconciler.heard)
+        return acting
+
     @classmethod
     @asynccontextmanager
     async def around(cls, folder: Path, **sections: Any) -> AsyncIterator[Self]:
