@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
+from alertmanager.receiver.act.confirmations import Confirmation
 from alertmanager.receiver.act.splits import moved_by_hand, rounded_down, weights_since
 from canary.errors import JournalError
 from canary.rollout.commands.commands import Hold, Promote, Resume
@@ -254,30 +254,6 @@ async def test_higher_than_wanted_is_lowered_at_once(leader: Acting, world: Worl
     await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0.05
-
-
-async def test_confirmations_survive_a_restart(tmp_path: Path) -> None:
-    """What was confirmed is known to the next process; a write that was cut short stays open."""
-    kept = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
-    kept.confirm("edge", FIVE, Observation((read(0.05),)), weights=3)
-    kept.confirm("inner", FIVE, Observation((read(0.05),)))
-    await kept.begin("inner")
-    await kept.close()
-
-    again = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
-
-    assert again.of("edge") == Confirmation(FIVE, {"a": "1/100"}, weights=3)
-    assert again.of("inner") == Confirmation(FIVE, {"a": "1/100"}, writing=True)
-    assert again.of("other") is None
-    assert (tmp_path / "state.db.routers").stat().st_mode & 0o777 & ~0o640 == 0
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"edge": 7}', '{"edge": {"rollout": "", "weight": 9}}', "\0"])
-async def test_damaged_confirmations_are_none(tmp_path: Path, text: str) -> None:
-    """Nothing is known then, and a router that is found lower is restored."""
-    (tmp_path / "state.db.routers").write_text(text)
-
-    assert (await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))).of("edge") is None
 
 
 @pytest.mark.parametrize("promoted", [False, True])
