@@ -69,9 +69,13 @@ async def world(tmp_path: Path, clock: WaitingClock) -> AsyncIterator[World]:
 @asynccontextmanager
 async def working(receiver: Acting, *names: str) -> AsyncIterator[None]:
     """These loops run, or all; one that breaks fails the test."""
+    workers = receiver.reconciler.workers()
+
+    async def run(name: str) -> None:
+        await workers[name]()
+
     async with asyncio.TaskGroup() as group:
-        workers = receiver.reconciler.workers()
-        tasks = [group.create_task(workers[name]()) for name in names or workers]
+        tasks = [group.create_task(run(name)) for name in names or workers]
         yield
         for task in tasks:
             task.cancel()
