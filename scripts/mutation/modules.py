@@ -7,7 +7,9 @@ _RECEIVER, _RECEIVER_TESTS = "alertmanager/receiver", "tests/alertmanager/receiv
 _ALSO = {
     "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
     "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py"),
-    "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py", f"{_RECEIVER_TESTS}/act/test_drain.py"),
+    "reconciler": tuple(
+        f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("obeying", "drain", "workers", "ending", "convergence")
+    ),
     "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
 }
 

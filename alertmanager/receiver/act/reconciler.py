@@ -244,9 +244,8 @@ class Reconciler:
 
     def _let_go(self) -> float:
         """When the last router let go of the canary; now, when nobody knows: a receiver that has just begun."""
-        closed = [one.confirmed_at for one in self.controllers if one.confirmed_at is not None]
-        decided = self._clock.monotonic() if self._decided_at is None and not closed else self._decided_at or 0.0
-        return max([decided, *closed])
+        known = (self._decided_at, *(one.confirmed_at for one in self.controllers))
+        return max((at for at in known if at is not None), default=self._clock.monotonic())
 
     async def write_log(self) -> None:
         """Write the missing lines of every rollback, of whichever rollout; its end is the last."""

@@ -4,6 +4,7 @@ Journal and store are the real ones; routers, process and chats only remember wh
 in between wherever an effect has to wait.
 """
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -230,6 +231,21 @@ class World:
         """One more receiver; *sections* of its policy are as given."""
         policy = Policy(service=SERVICE, **sections) if sections else self.policy
         return Acting(self, policy, leading=leading, deployment=deployment)
+
+    @property
+    def logged(self) -> list[dict[str, str]]:
+        """The lines of the rollback log that are for machines."""
+        path = self.folder / "rollbacks.log"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    async def restarted(self) -> Acting:
+        """One that has just begun: what the journal says was decided before it listened."""
+        acting = self.receiver()
+        acting.store.forget(acting.reconciler.heard)
+        await acting.store.refresh()
+        acting.store.listen(acting.reconciler.heard)
+        return acting
 
     @classmethod
     @asynccontextmanager

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from canary.policy.release import Process
+from canary.process.manager import ProcessState
 from tests.support.receiving.acting import Acting, Chats, World
+
+DRAIN_SECONDS = 3
 
 
 @pytest.fixture
@@ -22,3 +26,11 @@ async def leader(world: World) -> Acting:
     leader = world.receiver()
     await leader.start()
     return leader
+
+
+@pytest.fixture
+async def draining(tmp_path: Path) -> AsyncIterator[World]:
+    """A world with an empty journal, a running canary and three seconds for requests in flight."""
+    async with World.around(tmp_path, process=Process(drain=DRAIN_SECONDS)) as world:
+        world.process.now = ProcessState.RUNNING
+        yield world

@@ -19,14 +19,15 @@ async def reopened(path: Path) -> Confirmations:
 
 
 async def test_a_confirmation_survives_a_restart(tmp_path: Path) -> None:
-    """Split and processes are there again; a router that was never confirmed is not known."""
+    """Split, processes and how many weights were known are there again; a router never confirmed is not known."""
     before = await reopened(tmp_path / "routers")
-    before.confirm("edge", SPLIT, READ)
+    before.confirm("edge", SPLIT, READ, weights=3)
     await before.close()
 
     after = await reopened(tmp_path / "routers")
-    assert after.of("edge") == Confirmation(SPLIT, {"a": "pid 7"})
+    assert after.of("edge") == Confirmation(SPLIT, {"a": "pid 7"}, weights=3)
     assert after.of("other") is None
+    assert (tmp_path / "routers").stat().st_mode & 0o777 & ~0o640 == 0
 
 
 @pytest.mark.parametrize("urgent", [True, False])
@@ -50,7 +51,8 @@ async def test_a_write_that_was_cut_short_stays_open(tmp_path: Path, *, urgent: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"edge": 3}', '{"edge": {}}', '{"edge": {"rollout": "r", "weight": 7, "testers": 1}}']
+    "text",
+    ["", "{", "[]", "\0", '{"edge": 3}', '{"edge": {}}', '{"edge": {"rollout": "r", "weight": 7, "testers": 1}}'],
 )
 async def test_what_cannot_be_understood_is_not_known(tmp_path: Path, text: str) -> None:
     """A damaged file is as none: a router found lower is then restored, and taken for nobody's decision."""

@@ -72,11 +72,15 @@ async def test_it_is_stopped_when_the_last_session_has_ended(world: World) -> No
     assert 110 < await rolled_back(world) < 125
 
 
-async def test_what_never_ends_is_waited_for_no_longer_than_the_policy_says(world: World) -> None:
-    """A websocket that stays open costs `process.drain`, and is cut then."""
+async def test_what_never_ends_is_waited_for_no_longer_than_the_policy_says(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A websocket that stays open costs `process.drain`, and is cut then; the log says of which rollout it was."""
     world.router.in_flight = 1
 
     assert await rolled_back(world) == pytest.approx(MOST_SECONDS)
+    (cut,) = [record for record in caplog.records if record.getMessage() == "the time for what is left is over"]
+    assert vars(cut)["canary_fields"]["rollout"].startswith("v2.0-")
 
 
 async def test_where_the_router_cannot_tell_all_of_the_time_is_waited(world: World) -> None:
@@ -97,6 +101,73 @@ async def test_a_router_that_cannot_be_asked_does_not_shorten_it(world: World) -
 
     assert world.process.done == ["stop", "stopped"]
     assert world.clock.monotonic() - decided_at == pytest.approx(MOST_SECONDS)
+
+
+async def stopped(receiver: Acting) -> float:
+    """The process is stopped; how long was waited before."""
+    began = receiver.clock.monotonic()
+    await receiver.reconciler.attempt("process", receiver.reconciler.stop_process)
+    assert receiver.reconciler.errors == {}
+    assert receiver.reconciler.process_state is ProcessState.STOPPED
+    return receiver.clock.monotonic() - began
+
+
+async def test_a_receiver_that_is_late_waits_for_the_rest_only(world: World) -> None:
+    """What has passed since the router let go has passed, as far as this receiver has seen it."""
+    leader = world.receiver()
+    await leader.start()
+    await leader.controller.step()
+    world.clock.advance(200)
+    await leader.roll_back()
+    await leader.controller.step()
+    successor = await world.restarted()
+    world.clock.advance(50)
+    await successor.controller.step()
+    world.clock.advance(100)
+
+    assert await stopped(successor) == MOST_SECONDS - 100
+
+
+async def test_the_receiver_that_decided_counts_from_when_its_router_let_go(world: World) -> None:
+    """The router followed some time after the decision: customers were sent to the canary until then."""
+    leader = world.receiver()
+    await leader.start()
+    await leader.roll_back()
+    world.clock.advance(50)
+    await leader.controller.step()
+    world.clock.advance(100)
+
+    assert await stopped(leader) == MOST_SECONDS - 100
+
+
+@pytest.mark.parametrize("followed", [False, True])
+async def test_a_router_that_is_away_counts_from_the_decision(world: World, *, followed: bool) -> None:
+    """Nobody knows when it lets go: it finds a dead canary by itself, whatever it had in force before."""
+    leader = world.receiver()
+    await leader.start()
+    world.router.away = not followed
+    await leader.controller.step()
+    world.router.away = True
+    world.clock.advance(200)
+    await leader.roll_back()
+    await leader.controller.step()
+    world.clock.advance(100)
+
+    assert await stopped(leader) == pytest.approx(MOST_SECONDS - 100)
+
+
+async def test_a_receiver_that_knows_of_no_moment_waits_for_all_of_the_time(world: World) -> None:
+    """It has just begun, and the router is away: nobody tells since when no more is routed to the canary."""
+    leader = world.receiver()
+    await leader.start()
+    await leader.controller.step()
+    await leader.roll_back()
+    world.router.away = True
+    successor = await world.restarted()
+    await successor.controller.step()
+    world.clock.advance(100)
+
+    assert await stopped(successor) == pytest.approx(MOST_SECONDS)
 
 
 class Routers:

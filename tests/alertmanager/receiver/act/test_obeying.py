@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
+from alertmanager.receiver.act.confirmations import Confirmation
 from alertmanager.receiver.act.splits import moved_by_hand, rounded_down, weights_since
 from canary.errors import JournalError
-from canary.rollout.commands.commands import Promote, Resume
-from canary.rollout.entries import Recorded
+from canary.rollout.commands.commands import Hold, Promote, Resume
+from canary.rollout.commands.finishing import Finish, FinishStep
+from canary.rollout.entries import Held, Recorded, Started
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Cause
 from canary.rollout.state import State, Weight
@@ -37,6 +38,16 @@ async def leader(world: World) -> Acting:
     """The receiver that leads, with a rollout whose 5 % are confirmed."""
     leader = world.receiver()
     await leader.start()
+    await leader.controller.step()
+    return leader
+
+
+@pytest.fixture
+async def finishing(leader: Acting) -> Acting:
+    """The receiver that leads, with a release half of whose customers are back on the stable servers."""
+    await leader.propose(Promote(actor="ann"))
+    await leader.propose(Finish(actor="ann", weights=(0.5, 0.0), step_seconds=60))
+    await leader.propose(FinishStep(actor="ann"))
     await leader.controller.step()
     return leader
 
@@ -156,6 +167,53 @@ def test_what_was_finished_meanwhile_is_nobodys_hand() -> None:
         assert moved_by_hand(observation, half, known, since=since, finishing=True) == found
 
 
+@pytest.mark.parametrize(("found", "finest", "held"), [(0.75, 0.0001, 0.75), (0.6042, 0.01, 0.61)])
+async def test_a_router_raised_while_a_release_is_finished_freezes_it(
+    finishing: Acting, world: World, found: float, finest: float, held: float
+) -> None:
+    """The canary's servers are the proven side then: more of them is obeyed, rounded to what every router can have."""
+    world.router.finest_ratio = finest
+    world.router.split = Split(finishing.rollout.id, found, testers=False)
+    for _ in range(3):
+        await finishing.controller.step()
+
+    assert (finishing.rollout.state, finishing.rollout.frozen) == (State.FINISHING, True)
+    assert (finishing.rollout.weight, world.router.split.weight_ratio) == (held, held)
+    assert finishing.rollout.cause == Cause.BY_HAND
+    (told,) = [entry for entry in await finishing.store.entries() if isinstance(entry, Held)]
+    raised = f"router edge was raised from 50% to {held:.0%} by hand"
+    assert (told.actor, told.reason) == ("receiver", f"{raised}; only a person lowers it again")
+
+
+async def test_a_weight_lowered_by_hand_is_kept_without_the_journal(leader: Acting, world: World) -> None:
+    """The hold counts at once, and is written when the journal takes it."""
+    leader.journal.broken = True
+    world.router.split = Split(leader.rollout.id, 0.01)
+    for _ in range(3):
+        await leader.controller.step()
+    assert (leader.rollout.state, leader.rollout.weight) == (State.HOLDING, 0.01)
+    assert world.router.split.weight_ratio == 0.01
+
+    leader.journal.broken = False
+    await leader.store.refresh()
+    assert [type(entry) for entry in await leader.journal.entries()] == [Started, Held]
+
+
+async def test_a_weight_that_somebody_decided_is_nobodys_hand(leader: Acting, world: World) -> None:
+    """What the journal says by now explains the router: it is followed at once, and nothing is decided."""
+    other = world.receiver(leading=False)
+    await other.store.refresh()
+    await other.propose(Hold(actor="bob", weight=0.01))
+    await other.controller.step()
+    assert await leader.controller.step() > 0
+
+    assert await leader.controller.step() == 0
+    await leader.controller.step()
+
+    assert leader.controller.follows(Split(leader.rollout.id, 0.01))
+    assert (leader.rollout.actor, world.router.split.weight_ratio) == ("bob", 0.01)
+
+
 async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:
     """What is gone at the second look was no decision."""
     before = world.router.split
@@ -221,30 +279,6 @@ async def test_higher_than_wanted_is_lowered_at_once(leader: Acting, world: Worl
     await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0.05
-
-
-async def test_confirmations_survive_a_restart(tmp_path: Path) -> None:
-    """What was confirmed is known to the next process; a write that was cut short stays open."""
-    kept = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
-    kept.confirm("edge", FIVE, Observation((read(0.05),)), weights=3)
-    kept.confirm("inner", FIVE, Observation((read(0.05),)))
-    await kept.begin("inner")
-    await kept.close()
-
-    again = await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))
-
-    assert again.of("edge") == Confirmation(FIVE, {"a": "1/100"}, weights=3)
-    assert again.of("inner") == Confirmation(FIVE, {"a": "1/100"}, writing=True)
-    assert again.of("other") is None
-    assert (tmp_path / "state.db.routers").stat().st_mode & 0o777 & ~0o640 == 0
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"edge": 7}', '{"edge": {"rollout": "", "weight": 9}}', "\0"])
-async def test_damaged_confirmations_are_none(tmp_path: Path, text: str) -> None:
-    """Nothing is known then, and a router that is found lower is restored."""
-    (tmp_path / "state.db.routers").write_text(text)
-
-    assert (await Confirmations.open(SideFile(tmp_path / "state.db.routers", InlineThreads()))).of("edge") is None
 
 
 @pytest.mark.parametrize("promoted", [False, True])

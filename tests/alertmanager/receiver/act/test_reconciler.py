@@ -1,68 +1,34 @@
 """What follows the traffic in a rollback: the process, the log, the end; each for the right rollout only."""
 
-import json
-from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from canary.errors import CanaryError, JournalError, RefusedError
-from canary.policy.release import Process
+from canary.errors import JournalError
 from canary.process.manager import ProcessState
-from canary.rollout.commands.commands import Hold, Resume
-from canary.rollout.entries import RolledBack
-from canary.rollout.kinds import Step
 from canary.rollout.state import State
+from canary.routers.base import Split
 from tests.support.receiving.acting import Acting, PausingClock, World
 
-DRAIN_SECONDS = 3
+
+@pytest.fixture
+def world(draining: World) -> World:
+    """A world with a running canary, in which something can happen while a receiver waits."""
+    draining.clock = PausingClock()
+    return draining
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A world with an empty journal, a running canary and three seconds for requests in flight."""
-    async with World.around(tmp_path, process=Process(drain=DRAIN_SECONDS)) as world:
-        world.clock = PausingClock()
-        world.process.now = ProcessState.RUNNING
-        yield world
-
-
-@pytest.fixture
-async def leader(world: World) -> Acting:
+async def leader(leader: Acting) -> Acting:
     """The receiver that leads, with a rollout whose 5 % are in force."""
-    leader = world.receiver()
-    await leader.start()
     await leader.controller.step()
     return leader
-
-
-def log_of(world: World) -> list[dict[str, str]]:
-    """The lines of the rollback log that are for machines."""
-    path = world.folder / "rollbacks.log"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def clock_of(world: World) -> PausingClock:
     """The clock in whose sleep something can happen."""
     assert isinstance(world.clock, PausingClock)
     return world.clock
-
-
-async def test_a_rollback_is_completed_in_order(leader: Acting, world: World) -> None:
-    """Traffic, then the process after its drain, then the end; the log has both lines."""
-    await leader.roll_back()
-    decided_at = world.clock.now()
-    await leader.reconcile()
-
-    assert leader.rollout.state is State.ROLLED_BACK
-    assert leader.rollout.steps == {Step.TRAFFIC, Step.PROCESS, Step.LOG}
-    assert world.process.done == ["stop", "stopped"]
-    assert (world.clock.now() - decided_at).total_seconds() >= DRAIN_SECONDS
-    decision, end = log_of(world)
-    assert decision["rollout"] == end["rollout"] == leader.rollout.id
-    assert end["outcome"] == "completed"
 
 
 async def test_an_old_rollback_does_not_stop_the_next_canary(leader: Acting, world: World) -> None:
@@ -149,16 +115,18 @@ async def test_the_process_waits_until_every_router_was_tried(leader: Acting, wo
 
 
 async def test_a_router_that_is_away_does_not_spare_the_process(leader: Acting, world: World) -> None:
-    """What cannot be told leaves a dead canary by itself; the rollback is over only when it has been told."""
+    """What cannot be told leaves a dead canary by itself; the rollback, and its log, end when it has been told."""
     world.router.away = True
     await leader.roll_back()
     await leader.reconcile()
     assert world.process.done == ["stop", "stopped"]
     assert leader.rollout.ended_at is None
+    assert ["outcome" in line for line in world.logged] == [False]
 
     world.router.away = False
     await leader.reconcile()
     assert leader.rollout.state is State.ROLLED_BACK
+    assert ["outcome" in line for line in world.logged] == [False, True]
 
 
 async def test_a_step_that_fails_is_shown_until_it_is_done(leader: Acting, world: World) -> None:
@@ -174,67 +142,23 @@ async def test_a_step_that_fails_is_shown_until_it_is_done(leader: Acting, world
     assert leader.rollout.state is State.ROLLED_BACK
 
 
-@pytest.mark.parametrize(
-    ("managed", "reason"),
-    [
-        (True, "all traffic is on stable, the canary's process is stopped"),
-        (False, "all traffic is on stable"),
-    ],
-)
-async def test_the_end_names_a_process_only_where_there_is_one(tmp_path: Path, *, managed: bool, reason: str) -> None:
-    """Without a process in the policy nothing is said to be stopped."""
-    async with World.around(tmp_path) as world:
-        world.process.managed = managed
-        leader = world.receiver()
-        await leader.start()
-        await leader.roll_back()
-        await leader.reconcile()
-
-        (end,) = (entry for entry in await leader.store.entries() if isinstance(entry, RolledBack))
-        assert end.reason == reason
-
-
-@pytest.mark.parametrize("given_up", [True, False])
-async def test_the_log_of_an_older_rollback_is_written_when_it_can_be(
-    leader: Acting, world: World, *, given_up: bool
-) -> None:
-    """A line that found no place is not forgotten when the rollback is over and the next rollout has begun."""
-    path = world.folder / "rollbacks.log"
-    world.router.away = given_up
-    path.mkdir()
-    decision = await leader.roll_back()
-    old = leader.rollout.id
-    await leader.reconcile()
-    assert "cannot be written" in leader.reconciler.errors["write_log"]
-    if given_up:
-        await leader.give_up()
-    await leader.start("v2.2")
-
-    path.rmdir()
-    successor = world.receiver()
-    await successor.store.refresh()
-    await successor.reconcile()
-
-    line, end = log_of(world)
-    assert line["rollout"] == end["rollout"] == old
-    assert line["reason"] == decision.reason == "bad"
-    assert end["outcome"] == ("given_up" if given_up else "completed")
-    assert Step.LOG in successor.store.rollouts[old].steps
-    assert Step.LOG not in successor.rollout.steps
-
-
 async def test_a_standby_neither_stops_nor_writes(leader: Acting, world: World) -> None:
     """A receiver that does not lead lowers the router, and leaves the rest."""
     standby = world.receiver(leading=False)
     await leader.roll_back()
     await standby.store.refresh()
+    began = world.clock.now()
 
+    await standby.reconcile()
+    standby.journal.broken = True  # which it need not read for that
     await standby.reconcile()
 
     assert world.router.split.weight_ratio == 0
     assert world.process.done == []
-    assert log_of(world) == []
+    assert world.logged == []
     assert standby.rollout.steps == frozenset()
+    assert standby.reconciler.errors == {}
+    assert world.clock.now() == began
 
 
 async def test_two_services_share_nothing(tmp_path: Path) -> None:
@@ -255,73 +179,54 @@ async def test_two_services_share_nothing(tmp_path: Path) -> None:
         assert two.process.done == []
         assert two.router.split.weight_ratio == 0.05
         assert second.rollout.state is State.PHASE
-        assert len(log_of(one)) == 2
-        assert log_of(two) == []
+        assert len(one.logged) == 2
+        assert two.logged == []
 
 
-def measured(receiver: Acting) -> tuple[datetime | None, float | None]:
-    """Since when routers do not follow, and for how long."""
-    return receiver.reconciler.converging_since, receiver.reconciler.converging_seconds
+async def test_before_the_first_rollout_nothing_is_done(world: World) -> None:
+    """No step fails, and none writes anything."""
+    receiver = world.receiver()
+    await receiver.reconcile()
+
+    assert receiver.reconciler.errors == {}
+    assert receiver.reconciler.process_state is None
+    assert await receiver.store.entries() == []
+    assert world.process.done == []
 
 
-async def test_how_long_routers_do_not_follow_is_measured_from_the_decision(leader: Acting, world: World) -> None:
-    """Until all of them do; a hold, which moves nobody, is nothing to follow."""
-    reconciler = leader.reconciler
-    assert (reconciler.settled, measured(leader)) == (True, (None, None))
-    await leader.propose(Hold(actor="ann"))
-    await leader.propose(Resume(actor="ann"))
-    assert measured(leader) == (None, None)
-
-    world.router.away = True
-    decided = await leader.advance()
-    world.clock.advance(7)
-    await leader.controller.step()
-    assert (reconciler.settled, measured(leader)) == (False, (decided.at, 7))
-
-    world.router.away = False
-    await leader.controller.step()
-    assert (reconciler.settled, measured(leader), reconciler.weight_ratio) == (True, (None, None), 0.5)
-
-
-async def test_a_receiver_that_begins_does_not_know_that_routers_follow(world: World) -> None:
-    """Nothing has been read back: there is no weight to show, and the time counts from its beginning."""
+async def test_while_a_rollout_runs_nothing_follows_the_traffic(leader: Acting, world: World) -> None:
+    """A process that has died meanwhile is no step that is done, and nothing is waited for."""
+    world.process.now = ProcessState.STOPPED
     began = world.clock.now()
-    reconciler = world.receiver().reconciler
-    assert (reconciler.weight_ratio, reconciler.converging_since) == (None, began)
-    world.clock.advance(3)
-    assert reconciler.converging_seconds == 3
+    await leader.reconcile()
 
-
-async def test_a_router_that_somebody_changes_does_not_follow_any_more(leader: Acting, world: World) -> None:
-    """It counts from when that was found, and not as the time that a decision took."""
-    world.router.away = True
-    world.clock.advance(5)
-    await leader.controller.step()
-
-    assert leader.reconciler.converging_since == world.clock.now()
-    assert leader.reconciler.converging_seconds == 0
-
-
-async def test_what_is_driven_has_a_worker_of_its_own(leader: Acting) -> None:
-    """No step waits for one that protects customers less."""
-    assert set(leader.reconciler.workers()) == {"router edge", "traffic", "deploy", "process", "log", "journal"}
-
-
-async def test_a_step_that_goes_on_failing_is_logged_once(leader: Acting, caplog: pytest.LogCaptureFixture) -> None:
-    """With its name and why; again when the reason is another one, and not for a rollout that has moved on."""
-    faults: list[CanaryError] = [JournalError("away"), JournalError("away"), JournalError("full")]
-
-    async def step() -> None:
-        raise faults.pop(0)
-
-    assert [await leader.reconciler.attempt("log", step) for _ in range(3)] == [False] * 3
-    told = [(record.levelname, record.getMessage(), vars(record)["canary_fields"]) for record in caplog.records]
-    assert [(level, text, fields["step"], str(fields["error"])) for level, text, fields in told] == [
-        ("ERROR", "step failed and is repeated", "log", "away"),
-        ("ERROR", "step failed and is repeated", "log", "full"),
-    ]
-    assert leader.reconciler.errors == {"log": "full"}
-
-    faults.append(RefusedError("moved on"))
-    assert await leader.reconciler.attempt("log", step)
     assert leader.reconciler.errors == {}
+    assert leader.rollout.steps == frozenset()
+    assert world.clock.now() == began
+
+
+async def test_a_process_is_stopped_once(leader: Acting, world: World) -> None:
+    """Started by a person while a router is still away, it is left alone."""
+    world.router.away = True
+    await leader.roll_back()
+    await leader.reconcile()
+    world.process.now = ProcessState.RUNNING
+    await leader.reconcile()
+
+    assert world.process.done == ["stop", "stopped"]
+    assert leader.rollout.state is State.ROLLING_BACK
+
+
+async def test_a_router_that_the_journal_cannot_have_driven_is_left_as_it_is(leader: Acting, world: World) -> None:
+    """Whoever takes over knows that the router has customers of another rollout, and puts nothing right."""
+    foreign = Split("another", 0.5)
+    world.router.split = foreign
+    leader.lead.leading = False
+    await leader.controller.step()
+    leader.lead.leading = True
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert world.router.split == foreign
+    assert not leader.reconciler.settled
+    assert "does not know the rollout" in leader.reconciler.trust.doubt
