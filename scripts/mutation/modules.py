@@ -8,7 +8,7 @@ _ALSO = {
     "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
     "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py"),
     "reconciler": (f"{_RECEIVER_TESTS}/act/test_obeying.py", f"{_RECEIVER_TESTS}/act/test_drain.py"),
-    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
+    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_looks.py", f"{_RECEIVER_TESTS}/act/test_obeying.py"),
 }
 
 MODULES: dict[str, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ from alertmanager.receiver.act.confirmations import Confirmation, Confirmations
 from alertmanager.receiver.act.splits import moved_by_hand, rounded_down, weights_since
 from canary.errors import JournalError
 from canary.rollout.commands.commands import Promote, Resume
+from canary.rollout.commands.finishing import Finish, FinishStep
 from canary.rollout.entries import Recorded
 from canary.rollout.folding import fold
 from canary.rollout.kinds import Cause
@@ -160,6 +161,22 @@ async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:
     assert leader.rollout.state is State.PHASE
 
 
+async def test_while_a_release_is_finished_whoever_raises_is_obeyed(leader: Acting, world: World) -> None:
+    """The canary's servers are the proven side then: what somebody has returned to them stays there."""
+    await leader.propose(Promote(actor="ann"))
+    await leader.propose(Finish(actor="ann", weights=(0.5, 0.0), step_seconds=60))
+    await leader.propose(FinishStep(actor="ann"))
+    await leader.controller.step()
+    world.router.split = replace(world.router.split, weight_ratio=0.8)
+
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert (leader.rollout.state, leader.rollout.weight) == (State.FINISHING, 0.8)
+    assert leader.rollout.reason == "router edge was raised from 50% to 80% by hand; only a person lowers it again"
+    assert world.router.split.weight_ratio == 0.8
+
+
 async def test_after_the_promotion_it_is_on_trial_again(leader: Acting, world: World) -> None:
     """Lowered by hand, a promoted canary is held at that weight, and can be promoted anew or rolled back."""
     await leader.propose(Promote(actor="ann"))
@@ -184,8 +201,7 @@ async def test_a_restarted_router_is_restored_and_told(leader: Acting, world: Wo
     assert leader.rollout.state is State.PHASE
     told = [entry for entry in await leader.store.entries() if isinstance(entry, Recorded)]
     assert [entry.occasion for entry in told] == ["router"]
-    assert told[0].reason.startswith("router edge had lost its weight (")
-    assert told[0].reason.endswith("); it has 5% again")
+    assert told[0].reason == "router edge had lost its weight (edge: 0%); it has 5% again"
     assert told[0].key.startswith(f"router:edge:{leader.rollout.decision}:")
     assert len(told[0].key) <= 120
 
