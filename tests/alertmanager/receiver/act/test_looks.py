@@ -17,6 +17,7 @@ from tests.support.programs.processes import eventually
 from tests.support.receiving.acting import Acting, World, on
 
 INTERVAL_SECONDS = 2
+PATIENCE_SECONDS = 10
 Logged = Callable[[], list[tuple[str, dict[str, str]]]]
 
 
@@ -60,14 +61,19 @@ class Hang:
     """A router that does not answer the first time that it is read; later it does."""
 
     def __init__(self, world: World) -> None:
-        self.begun = asyncio.Event()
         self.dropped = False
+        self._begun = asyncio.Event()
         world.router.before = on("read", self._read)
 
+    async def begins(self) -> None:
+        """Wait until it is read."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._begun.wait()
+
     async def _read(self) -> None:
-        if self.begun.is_set():
+        if self._begun.is_set():
             return
-        self.begun.set()
+        self._begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -126,7 +132,7 @@ async def test_a_router_is_looked_at_again_after_each_pause(kept: Kept, leader: 
 
     world.router.before = on("read", look)
     running = asyncio.ensure_future(kept.controller.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await enough.wait()
     await ended(running)
 
@@ -138,10 +144,10 @@ async def test_a_look_that_hangs_holds_up_no_rollback(leader: Acting, world: Wor
     await leader.controller.step()
     hang = Hang(world)
     running = asyncio.ensure_future(leader.controller.run())
-    await hang.begun.wait()
+    await hang.begins()
 
     await leader.roll_back()
-    await eventually(lambda: world.router.split.weight_ratio == 0, "the router is lowered", 10)
+    await eventually(lambda: world.router.split.weight_ratio == 0, "the router is lowered", PATIENCE_SECONDS)
 
     assert hang.dropped
     await ended(running)
@@ -154,7 +160,7 @@ async def test_a_rollback_that_is_carried_out_drops_no_look(leader: Acting, worl
     await leader.controller.step()
     hang = Hang(world)
     running = asyncio.ensure_future(leader.controller.run())
-    await hang.begun.wait()
+    await hang.begins()
 
     leader.controller.hurry()
     await asyncio.sleep(0.05)
@@ -184,8 +190,8 @@ async def test_with_a_recent_look_a_rollback_is_set_first_and_read_afterwards(
     assert world.router.split.weight_ratio == 0
 
 
-async def test_a_leader_that_has_never_looked_looks_before_it_lowers(leader: Acting, world: World) -> None:
-    """A receiver that has just begun lowers nothing that is down already."""
+async def test_a_standby_that_has_never_looked_looks_before_it_lowers(leader: Acting, world: World) -> None:
+    """A receiver that has just begun sets nothing on a router that is down already."""
     await leader.roll_back()
     leader.lead.leading = False
 
