@@ -10,7 +10,7 @@ _ALSO = {
     "reconciler": tuple(
         f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("obeying", "drain", "workers", "ending", "convergence")
     ),
-    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_obeying.py",),
+    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_looks.py", f"{_RECEIVER_TESTS}/act/test_obeying.py"),
 }
 
 MODULES: dict[str, tuple[str, ...]] = {

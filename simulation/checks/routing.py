@@ -60,7 +60,7 @@ class Routing(Promises):
             rollout = self.truth.newest  # a router with slots that has forgotten everything has sent them there
         if rollout is None or rollout is not self.truth.newest or self.restored:
             return  # an older journal does not know what was deployed since
-        # Whoever rolls back without the journal does not know of a finish that has begun since; the old version is there.
+        # Whoever rolls back without the journal does not know of a finish since; the old version is still there.
         finishing = rollout.state in (State.FINISHING, State.FINISHED) and rollout.id not in self.truth.acted
         version = rollout.canary if finishing else rollout.stable
         if self.fleet.stable != version:

@@ -156,15 +156,15 @@ class RouterController:
             pause_seconds = await self._brought(rollout, wanted)
             if pause_seconds is not None:
                 return pause_seconds
-            await self._observe()
-            self._require(wanted)
+            observation = await self._observe()
+            self._require(observation, wanted)
         except RefusedError:
             # The rollout moved on, or the lead was lost, in the middle: the next look sees how it is now.
             return self._interval_seconds
         except (RouterError, JournalError) as error:
             self._fail(wanted, error)
             return self._backoff.failed()
-        self._succeed(rollout, wanted)
+        self._succeed(rollout, wanted, observation)
         settling = self._clock.monotonic() - self._set_at < _SETTLING_SECONDS
         return min(_SETTLING_LOOK_SECONDS, self._interval_seconds) if settling else self._interval_seconds
 
@@ -172,7 +172,9 @@ class RouterController:
         """Set what has to be set; otherwise the seconds after which to look again."""
         decision = lowering(rollout)
         if decision not in (None, self._carried_out) and await self._is_above(wanted):
-            self._require_wanted(wanted)
+            if wanted_split(self._rollout()) != wanted:
+                # It moved on during the look: look again at once.
+                return 0.0
             self._confirmations.begin_lowering(self.name)
             await self._effects.lower(self.name, wanted)
             self._note_set(wanted)
@@ -194,16 +196,10 @@ class RouterController:
         observed = self.observation
         return observed is None or any(is_above(reading, wanted) for reading in observed.readings)
 
-    def _require_wanted(self, wanted: Split) -> None:
-        if wanted_split(self._rollout()) != wanted:
-            self.wake_up.set()
-            raise RefusedError(f"{format_ratio(wanted.weight_ratio)} is no longer wanted", place=f"router {self.name}")
-
     async def _lead(self, wanted: Split) -> float | None:
         """As the one that acts: obey who has lowered it, and put right what else is not as wanted."""
-        await self._observe()
-        observation = self.observation
-        if observation is None or (observation.agrees(wanted) and self._set == wanted):
+        observation = await self._observe()
+        if observation.agrees(wanted) and self._set == wanted:
             self._found_lowered = False
             return None
         confirmation = self._confirmations.of(self.name)
@@ -216,7 +212,7 @@ class RouterController:
         if lost:
             self._reports.drifted()
             self._log.warn("router changed externally", router=self.name, found=observation.detail)
-        await self._put(wanted)
+        await self._put(wanted, observation)
         if lost and confirmation is not None and not confirmation.writing:
             await self._reports.restored(self.name, observation.detail)
         return None
@@ -232,11 +228,10 @@ class RouterController:
         await self._reports.lowered(self.name, weight)
         return 0.0
 
-    async def _put(self, wanted: Split) -> None:
+    async def _put(self, wanted: Split, observation: Observation) -> None:
         # Also when the router follows already: what it would have after a restart is set too.
-        nobody_gets_on = self.observation is not None and only_lowers(self.observation, wanted)
         # While a release is finished, whoever leaves the canary's servers leaves the proven side.
-        lowers = (not wanted.open or nobody_gets_on) and not self._finishing
+        lowers = (not wanted.open or only_lowers(observation, wanted)) and not self._finishing
         if lowers:
             self._confirmations.begin_lowering(self.name)
         else:
@@ -256,37 +251,37 @@ class RouterController:
 
     async def _watch(self, rollout: Rollout | None, wanted: Split) -> None:
         """Another receiver acts: see whether the router follows it."""
-        self._set = None
-        await self._observe()
-        if self.observation is not None and self.observation.agrees(wanted):
-            self._succeed(rollout, wanted)
+        self._set, self._found_lowered = None, False
+        observation = await self._observe()
+        if observation.agrees(wanted):
+            self._succeed(rollout, wanted, observation)
         elif self._confirmed is not None:
             self._confirmed = None
             self._reports.changed()
 
-    async def _observe(self) -> None:
-        self.observation = await self._effects.read_router(self.name)
+    async def _observe(self) -> Observation:
+        self.observation = observation = await self._effects.read_router(self.name)
         self._observed_at = self._clock.monotonic()
+        return observation
 
-    def _require(self, wanted: Split) -> None:
-        if self.observation is None or not self.observation.agrees(wanted):
-            found = self.observation.detail if self.observation else "nothing"
+    def _require(self, observation: Observation, wanted: Split) -> None:
+        if not observation.agrees(wanted):
             raise RouterError(
-                f"expected {format_ratio(wanted.weight_ratio)} in force, found {found}", place=f"router {self.name}"
+                f"expected {format_ratio(wanted.weight_ratio)} in force, found {observation.detail}",
+                place=f"router {self.name}",
             )
 
     def _fail(self, wanted: Split, error: RouterError | JournalError) -> None:
         if self.error != str(error):
-            self._log.error("router does not follow", exception=error, wanted=wanted.weight_ratio)
+            self._log.error("router does not follow", router=self.name, exception=error, wanted=wanted.weight_ratio)
         self._confirmed, self._failed, self.error = None, wanted, str(error)
         self._reports.changed()
 
-    def _succeed(self, rollout: Rollout | None, wanted: Split) -> None:
+    def _succeed(self, rollout: Rollout | None, wanted: Split, observation: Observation) -> None:
         self._carried_out = lowering(rollout)
         self._backoff.succeeded()
-        if self.observation is not None:
-            weights = None if rollout is None else len(rollout.weights)
-            self._confirmations.confirm(self.name, wanted, self.observation, weights)
+        weights = None if rollout is None else len(rollout.weights)
+        self._confirmations.confirm(self.name, wanted, observation, weights)
         if self._confirmed == wanted:
             return
         self._log.info("router follows", router=self.name, weight=wanted.weight_ratio, rollout=wanted.rollout)

@@ -243,6 +243,22 @@ async def test_what_a_receiver_lowers_too_late_is_put_right(leader: Acting, worl
     assert [entry.occasion for entry in await leader.store.entries() if isinstance(entry, Recorded)] == ["router"]
 
 
+async def test_while_a_release_is_finished_whoever_raises_is_obeyed(leader: Acting, world: World) -> None:
+    """The canary's servers are the proven side then: what somebody has returned to them stays there."""
+    await leader.propose(Promote(actor="ann"))
+    await leader.propose(Finish(actor="ann", weights=(0.5, 0.0), step_seconds=60))
+    await leader.propose(FinishStep(actor="ann"))
+    await leader.controller.step()
+    world.router.split = replace(world.router.split, weight_ratio=0.8)
+
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert (leader.rollout.state, leader.rollout.weight) == (State.FINISHING, 0.8)
+    assert leader.rollout.reason == "router edge was raised from 50% to 80% by hand; only a person lowers it again"
+    assert world.router.split.weight_ratio == 0.8
+
+
 async def test_after_the_promotion_it_is_on_trial_again(leader: Acting, world: World) -> None:
     """Lowered by hand, a promoted canary is held at that weight, and can be promoted anew or rolled back."""
     await leader.propose(Promote(actor="ann"))
@@ -267,8 +283,7 @@ async def test_a_restarted_router_is_restored_and_told(leader: Acting, world: Wo
     assert leader.rollout.state is State.PHASE
     told = [entry for entry in await leader.store.entries() if isinstance(entry, Recorded)]
     assert [entry.occasion for entry in told] == ["router"]
-    assert told[0].reason.startswith("router edge had lost its weight (")
-    assert told[0].reason.endswith("); it has 5% again")
+    assert told[0].reason == "router edge had lost its weight (edge: 0%); it has 5% again"
     assert told[0].key.startswith(f"router:edge:{leader.rollout.decision}:")
     assert len(told[0].key) <= 120
 

@@ -140,7 +140,7 @@ async def test_after_a_change_a_reload_by_others_is_put_right_within_a_second(le
 
     assert world.router.split.weight_ratio == 0
     assert max(pauses) <= 0.5
-    leader.clock.advance(11)
+    leader.clock.advance(10)
     assert await controller.step() == 2
 
 
@@ -212,10 +212,24 @@ async def test_a_rollback_is_carried_out_without_lead_and_journal(
     with pytest.raises(JournalError):
         await leader.roll_back()
 
+    for _ in range(3):
+        await leader.controller.step()
+
+    assert [split.weight_ratio for split in world.router.set] == [0.05, 0]
+    assert leader.controller.follows(wanted_split(leader.rollout))
+
+
+async def test_a_rollback_is_carried_out_once_by_whoever_does_not_lead(leader: Acting, world: World) -> None:
+    """What the router has afterwards is for the leader to put right, who knows more."""
+    await leader.controller.step()
+    await leader.roll_back()
+    await leader.controller.step()
+    leader.lead.leading = False
+    world.router.split = five(leader)
+
     await leader.controller.step()
 
-    assert world.router.split.weight_ratio == 0
-    assert leader.controller.follows(wanted_split(leader.rollout))
+    assert world.router.split == five(leader)
 
 
 async def test_a_standby_carries_out_a_rollback_that_it_has_read(leader: Acting, world: World) -> None:
@@ -259,6 +273,19 @@ async def test_a_leader_keeps_a_rolled_back_router_down_without_the_journal(lead
     await leader.controller.step()
 
     assert world.router.split.weight_ratio == 0
+
+
+async def test_a_leader_lowers_a_router_that_somebody_has_raised_without_the_journal(
+    leader: Acting, world: World
+) -> None:
+    """Nobody gets onto the canary by it, although the rollout goes on."""
+    await leader.controller.step()
+    leader.journal.broken = True
+    world.router.split = Split(leader.rollout.id, 0.5)
+
+    await leader.controller.step()
+
+    assert world.router.split == five(leader)
 
 
 async def test_a_leader_lowers_whatever_a_router_comes_back_with_without_the_journal(
@@ -351,7 +378,7 @@ async def test_a_rollout_that_begins_during_the_look_is_not_lowered(leader: Acti
         await leader.start("v2.2")
 
     world.router.before = on("read", next_rollout)
-    await leader.controller.step()
+    assert await leader.controller.step() == 0
 
     assert [split.weight_ratio for split in world.router.set] == [0.05]
 
