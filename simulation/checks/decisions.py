@@ -74,7 +74,8 @@ class Decisions(Promises):
         """A receiver acts upon a decision that the journal has not taken."""
         if just_woken(machine):
             return
-        if _ends_countdown(entry):
+        # That somebody has ended the countdown at another receiver is not known while the journal takes nothing.
+        if _ends_countdown(entry) and entry.rollout in self.truth.counting:
             self._counted_down(entry)
         if entry.cause == Cause.WATCHDOG:
             self._justified(entry, entry.cause, machine, then_seconds=self.policy.receiver.watchdog.then)
