@@ -117,8 +117,8 @@ FIXES = (
     Revert(
         "a router that was changed is left as it is",
         f"{_ACT}/routercontroller.py",
-        "if observation is None or (observation.agrees(wanted) and self._set == wanted):",
-        "if observation is None or self._set == wanted:",
+        "if observation.agrees(wanted) and self._set == wanted:",
+        "if self._set == wanted:",
     ),
     Revert(
         "what was lowered without a journal is forgotten with the process",
