@@ -211,16 +211,16 @@ FIXES = (
         "        stable_slot=rollout.first_stable_slot,",
     ),
     Revert(
-        "life: a phase ends in a change freeze",
-        f"{_DECIDE}/promotion/promoter.py",
-        "        if freeze := self._freezes.active:",
-        "        if freeze := None:",
+        "life: a freeze that a person has begun is not known",
+        f"{_DECIDE}/freezes.py",
+        "        if self._begun is not None and now < self._begun.until:",
+        "        if self._begun is not None and now > self._begun.until:",
     ),
     Revert(
         "life: a rollout begins in a change freeze",
         f"{_DECIDE}/commands.py",
-        "            if self._freezes.active and not request.force:",
-        "            if False:",
+        "        if not request.force and (freeze := self._freezes.active):",
+        "        if request.force and (freeze := self._freezes.active):",
     ),
     Revert(
         "life: no silence is obeyed",
