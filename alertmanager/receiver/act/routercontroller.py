@@ -208,6 +208,8 @@ class RouterController:
         if moved is not None:
             return await self._obey(moved, observation)
         self._found_lowered = False
+        if not (self._lowers(wanted, observation) or self._trusted()):
+            return self._interval_seconds  # this look has shown whom the journal does not know
         lost = confirmation is not None and confirmation.split == wanted and not observation.agrees(wanted)
         if lost:
             self._reports.drifted()
@@ -230,8 +232,7 @@ class RouterController:
 
     async def _put(self, wanted: Split, observation: Observation) -> None:
         # Also when the router follows already: what it would have after a restart is set too.
-        # While a release is finished, whoever leaves the canary's servers leaves the proven side.
-        lowers = (not wanted.open or only_lowers(observation, wanted)) and not self._finishing
+        lowers = self._lowers(wanted, observation)
         if lowers:
             self._confirmations.begin_lowering(self.name)
         else:
@@ -240,6 +241,10 @@ class RouterController:
             self.name, wanted, still=lambda: wanted_split(self._rollout()) == wanted, lowers=lowers
         )
         self._note_set(wanted)
+
+    def _lowers(self, wanted: Split, observation: Observation) -> bool:
+        # While a release is finished, whoever leaves the canary's servers leaves the proven side.
+        return (not wanted.open or only_lowers(observation, wanted)) and not self._finishing
 
     def _note_set(self, wanted: Split) -> None:
         self._set, self._set_at = wanted, self._clock.monotonic()

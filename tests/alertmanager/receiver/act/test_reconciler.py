@@ -6,6 +6,7 @@ import pytest
 
 from canary.errors import JournalError
 from canary.process.manager import ProcessState
+from canary.rollout.commands.commands import Promote
 from canary.rollout.state import State
 from canary.routers.base import Split
 from tests.support.receiving.acting import Acting, PausingClock, World
@@ -215,6 +216,23 @@ async def test_a_process_is_stopped_once(leader: Acting, world: World) -> None:
 
     assert world.process.done == ["stop", "stopped"]
     assert leader.rollout.state is State.ROLLING_BACK
+
+
+@pytest.mark.parametrize("starts", [True, False])
+async def test_nothing_is_raised_over_a_rollout_that_the_journal_does_not_know(
+    leader: Acting, world: World, starts: bool
+) -> None:
+    """The first look that shows it counts: of a receiver that starts on an older copy, or that leads all along."""
+    await leader.propose(Promote(actor="ann"))
+    await leader.reconcile()
+    receiver = await world.restarted() if starts else leader
+    world.router.split = world.router.saved = later = Split("later", 0.05, testers=False)
+
+    for _ in range(3):
+        await receiver.controller.step()
+
+    assert world.router.split == later
+    assert "does not know the rollout" in receiver.reconciler.trust.doubt
 
 
 async def test_a_router_that_the_journal_cannot_have_driven_is_left_as_it_is(leader: Acting, world: World) -> None:
