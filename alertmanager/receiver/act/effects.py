@@ -220,6 +220,8 @@ class Effects:
                 raise RefusedError(f"{format_ratio(split.weight_ratio)} is no longer wanted", place=place)
             if self._store.unread and not lowers:
                 raise JournalError(self._store.unread, place=place, remedy="its weight stays as it is")
+            if self._store.settling and not lowers:
+                raise RefusedError("the journal has just come back; others may have lowered meanwhile", place=place)
 
         if lowers:
             await self._permission.require_lead(place)

@@ -36,6 +36,9 @@ from canary.timing.clock import Clock
 # Under a flood of foreign alerts the journal is asked for news no more often than this.
 _NEWS_SECONDS = 0.1
 
+# What other receivers have lowered without the journal is in it by then: their loops pause for ten seconds at most.
+_OTHERS_SECONDS = 12.0
+
 # They lead to more traffic, now or later.
 _RAISING = (Advance, Amend, Promote, Resume, Finish, FinishStep)
 
@@ -54,6 +57,7 @@ class RolloutStore:
         self._reader = JournalReader(journal)
         self._writer = JournalWriter(self._reader, self._lock, self._unwritten)
         self._caught_up_at = float("-inf")
+        self._away, self._back_at = False, float("-inf")
         self._next_look: asyncio.Task[None] | None = None
 
     @property
@@ -95,6 +99,11 @@ class RolloutStore:
         start of another rollout.
         """
         return self._reader.unread
+
+    @property
+    def settling(self) -> bool:
+        """Whether the journal has only just come back: others may not have written yet what they lowered without it."""
+        return self.clock.monotonic() - self._back_at < _OTHERS_SECONDS
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every entry from now on, also with those that another receiver wrote."""
@@ -159,11 +168,18 @@ class RolloutStore:
         renewing.add_done_callback(self._renewed)
         await asyncio.wait({renewing}, timeout=within_seconds)
         if not renewing.done():
+            self._away = True
             raise self._late()
         await renewing
 
     async def _renew(self) -> None:
-        await self._reader.renew()
+        try:
+            await self._reader.renew()
+        except JournalError:
+            self._away = True
+            raise
+        if self._away:
+            self._away, self._back_at = False, self.clock.monotonic()
         self._resume_recalled()
         await self._writer.flush()
         self._caught_up_at = self.clock.monotonic()

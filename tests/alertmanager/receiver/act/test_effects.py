@@ -73,6 +73,23 @@ async def test_a_row_that_is_not_understood_keeps_weights_from_rising_only(leade
     assert world.router.set == [closed]
 
 
+async def test_nobody_is_raised_as_soon_as_the_journal_is_back(leader: Acting, world: World) -> None:
+    """Another receiver may have lowered without it, and writes so within seconds; lowering waits for nothing."""
+    half, closed = Split(leader.rollout.id, 0.5), Split(leader.rollout.id, 0.0, testers=False)
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.store.refresh()
+    leader.journal.broken = False
+
+    with pytest.raises(RefusedError, match="router edge: the journal has just come back"):
+        await leader.effects.set_weight("edge", half, still=lambda: True)
+    await leader.effects.set_weight("edge", closed, still=lambda: True, lowers=True)
+    leader.clock.advance(12)
+    await leader.effects.set_weight("edge", half, still=lambda: True)
+
+    assert world.router.set == [closed, half]
+
+
 async def test_the_process_is_started_by_the_leader_only(leader: Acting, world: World) -> None:
     """A command that reaches another receiver is refused with where to send it; one without a process is not."""
     follower = world.receiver(leading=False)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -407,9 +408,9 @@ async def test_whatever_time_decides_is_about_the_rollout_that_was_looked_at() -
     async with Deciding.about(policy) as deciding:
         propose = deciding.store.propose
 
-        async def recorded(seen: Seen | None, command: Command, *, request: str = "") -> Entry:
+        async def recorded(seen: Seen | None, command: Command, **more: Any) -> Entry:
             proposed.append((type(command).__name__, seen == Seen.of(deciding.rollout)))
-            return await propose(seen, command, request=request)
+            return await propose(seen, command, **more)
 
         deciding.store.propose = recorded  # type: ignore[method-assign]
         await deciding.passes(121)

@@ -399,6 +399,23 @@ async def test_an_adoption_that_cannot_be_written_changes_nothing(store: Rollout
     assert (store.rollout and store.rollout.id, store.unwritten) == ("r2", [])
 
 
+async def test_a_journal_that_is_back_may_lack_what_others_did_without_it(
+    store: RolloutStore, journal: Stubborn
+) -> None:
+    """They write it as soon as their loops look again, which is within some seconds."""
+    assert not store.settling
+    journal.broken = True
+    with pytest.raises(JournalError):
+        await store.refresh()
+    journal.broken = False
+    await store.refresh()
+    assert store.settling
+
+    assert isinstance(store.clock, FakeClock)
+    store.clock.advance(12)
+    assert not store.settling
+
+
 async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised(
     store: RolloutStore, journal: Stubborn
 ) -> None:
