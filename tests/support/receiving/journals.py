@@ -47,14 +47,14 @@ class Gate:
 
     Attributes:
         answering: while it is not set, the journal hangs.
-        trouble: what the journal answers with, by operation.
+        trouble: the error that the journal answers with, by operation.
         asked: the operations so far.
     """
 
     def __init__(self) -> None:
         self.answering = asyncio.Event()
         self.answering.set()
-        self.trouble: dict[str, JournalError] = {}
+        self.trouble: dict[str, type[JournalError]] = {}
         self.asked: list[str] = []
 
     async def __call__(self, operation: str) -> None:
@@ -62,7 +62,7 @@ class Gate:
         self.asked.append(operation)
         await self.answering.wait()
         if operation in self.trouble:
-            raise self.trouble[operation]
+            raise self.trouble[operation]("disk is full", place="journal")
 
     @property
     def away(self) -> bool:
@@ -71,5 +71,4 @@ class Gate:
 
     @away.setter
     def away(self, away: bool) -> None:
-        error = JournalError("disk is full", place="journal")
-        self.trouble = dict.fromkeys(("append", "entries"), error) if away else {}
+        self.trouble = dict.fromkeys(("append", "entries"), JournalError) if away else {}
