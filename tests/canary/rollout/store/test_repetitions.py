@@ -27,9 +27,16 @@ async def test_a_repeated_request_gets_its_first_result(store: RolloutStore, eng
 
     assert await restarted.propose(seen, ADVANCE, request="k1") == first
     assert restarted.answered("k1")
+    blind = await store.propose(None, ADVANCE, request="k3")
+    assert await store.propose(None, ADVANCE, request="k3") == blind
     rollback = await store.propose(None, RollBack(actor="ann"), request="k2")
     assert await store.propose(None, RollBack(actor="ann"), request="k2") == rollback
-    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ADVANCED, Kind.ROLLBACK]
+    assert [entry.kind for entry in await store.entries()] == [
+        Kind.STARTED,
+        Kind.ADVANCED,
+        Kind.ADVANCED,
+        Kind.ROLLBACK,
+    ]
 
 
 async def test_a_key_used_for_another_rollout_keeps_nobody_on_the_canary(store: RolloutStore) -> None:
@@ -40,6 +47,7 @@ async def test_a_key_used_for_another_rollout_keeps_nobody_on_the_canary(store: 
     second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
     await store.propose(Seen.of(store.rollout), second, request="begin")
 
+    assert await store.propose(Seen("r1"), ADVANCE, request="k") == first
     with pytest.raises(RefusedError, match=f"used before, for entry {first.seq} of rollout r1"):
         await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
     with pytest.raises(RefusedError, match="used before"):
