@@ -33,6 +33,11 @@ class Pending:
     written: Entry | None = None
     refused: RefusedError | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is to be done about it any more."""
+        return self.written is not None or self.refused is not None
+
 
 class Unwritten:
     """The entries on their way into the journal.

@@ -158,6 +158,21 @@ async def test_what_raises_is_in_the_journal_or_nowhere(shop: Shop, gate: Gate) 
     assert (shop.heard, shop.reader.position, shop.reader.fault) == ([Kind.ADVANCED], 2, "")
 
 
+async def test_trouble_with_what_stands_behind_is_no_answer(shop: Shop, gate: Gate) -> None:
+    """The disk is full after the first of two: only whoever decided the second hears of it."""
+    hold, rollback = shop.queue(Hold(actor="bob")), shop.queue(RollBack(actor="eve"))
+
+    def fill(_service: str, _entry: Entry) -> None:
+        gate.away = True
+
+    shop.table.appended = fill
+
+    assert (await shop.writer.lower(hold)).seq == 2
+    with pytest.raises(JournalError, match="disk is full"):
+        await shop.writer.lower(rollback)
+    assert (shop.heard, shop.kinds()) == ([Kind.HELD, Kind.ROLLBACK], [Kind.STARTED, Kind.HELD])
+
+
 async def test_what_is_found_written_already_keeps_nothing_back(shop: Shop) -> None:
     """The receipt of a hold was lost; the rollback behind it is written by the same look."""
     hold = shop.queue(Hold(actor="bob"), request="k")
