@@ -101,6 +101,11 @@ class Unwritten:
 
     def forget(self) -> None:
         """A person has said what is in force, after whatever was done without knowing: that is the whole story."""
+        for pending in self.pending:
+            pending.refused = RefusedError(
+                f"what is in force was adopted before rollout {pending.entry.rollout} was lowered",
+                remedy="look again (`canary status`) and decide anew",
+            )
         self.pending.clear()
         self.refused.clear()
         self._recalled = [one for one in self._recalled if one.rollout != UNKNOWN]

@@ -19,6 +19,10 @@ from canary.rollout.store.store import RolloutStore
 from tests.support.clock import FakeClock
 from tests.support.receiving.journals import ADVANCE, START, Stubborn
 
+ADOPT = Adopt(
+    rollout="r2", stable="v1", canary="v3", traffic=(0.05, 1.0), durations_seconds=(60, 60), weight=0.05, actor="ann"
+)
+
 
 async def test_two_who_saw_the_same_cannot_both_advance(store: RolloutStore) -> None:
     """Of two advances decided from one picture one is carried out; the other is told what happened meanwhile."""
@@ -236,23 +240,36 @@ async def test_whoever_lowers_is_answered_although_the_journal_hangs(
 
 async def test_an_adoption_that_cannot_be_written_changes_nothing(store: RolloutStore, journal: Stubborn) -> None:
     """What was lowered without the journal stays so until the journal has what a person says instead."""
-    adopt = Adopt(
-        rollout="r2", stable="v1", canary="v3", traffic=(0.05, 1.0), durations_seconds=(60, 60), weight=0.05,
-        actor="ann",
-    )  # fmt: skip
     journal.broken = True
     with pytest.raises(JournalError):
         await store.propose(None, RollBack(actor="bob", reason="bad", cause="manual"))
 
     journal.broken, journal.refuses = False, True
     with pytest.raises(JournalContentError):
-        await store.adopt(adopt)
+        await store.adopt(ADOPT)
     assert (store.rollout and store.rollout.id, store.rollout and store.rollout.weight) == ("r1", 0.0)
 
     journal.refuses = False
-    written = await store.adopt(adopt, request="key")
-    assert await store.adopt(adopt, request="key") == written
+    written = await store.adopt(ADOPT, request="key")
+    assert await store.adopt(ADOPT, request="key") == written
     assert (store.rollout and store.rollout.id, store.unwritten) == ("r2", [])
+
+
+async def test_what_waits_in_line_behind_an_adoption_is_refused(store: RolloutStore, journal: Stubborn) -> None:
+    """It was about what was there before: whoever decided it hears so, and nobody acts upon it."""
+    heard = list[Kind]()
+    store.listen(lambda entry: heard.append(entry.kind))
+    journal.answering.clear()
+    adopting = asyncio.ensure_future(store.adopt(ADOPT))
+    await asyncio.sleep(0)
+    lowering = asyncio.ensure_future(store.propose(None, RollBack(actor="bob")))
+    await asyncio.sleep(0.01)
+    journal.answering.set()
+    await adopting
+
+    with pytest.raises(RefusedError, match="was adopted before rollout r1 was lowered; look again"):
+        await lowering
+    assert (heard, store.rollout and store.rollout.id) == ([Kind.ADOPTED], "r2")
 
 
 async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised(
