@@ -43,7 +43,7 @@ def store(table: Table, gate: Gate, clock: FakeClock) -> RolloutStore:
 
 def phase(store: RolloutStore) -> int | None:
     """How far the newest rollout has got, as the store knows it."""
-    return store.rollout and store.rollout.phase
+    return None if store.rollout is None else store.rollout.phase
 
 
 def advanced(table: Table, phase: int) -> None:

@@ -100,7 +100,7 @@ async def test_a_journal_that_has_lost_entries_is_not_believed(table: Table) -> 
 
 
 async def test_a_journal_that_was_emptied_is_not_believed(table: Table) -> None:
-    """As one that is older, however little is left of it."""
+    """As one that is older, however little is left of it; a person may begin in it anew."""
     reader = JournalReader(MemoryJournal(table, "shop"))
     await reader.renew()
     table.truncate("shop", 0)
@@ -108,6 +108,10 @@ async def test_a_journal_that_was_emptied_is_not_believed(table: Table) -> None:
 
     assert reader.fault == "the journal is older than what was read from it before (position 0, known up to 2)"
     assert reader.rollouts["r1"].phase == 1
+
+    reader.begin(table.entries("shop"))
+
+    assert (reader.fault, reader.end, reader.rollouts) == ("", 0, {})
 
 
 @pytest.mark.parametrize("went_on", [False, True])
