@@ -116,13 +116,10 @@ class JournalReader:
 
     def begin(self, entries: Sequence[Entry]) -> None:
         """Take these for the whole story, although more was read from the journal before."""
-        self._last = entries[-1] if entries else None
-        self.position = entries[-1].seq if entries else 0
-        self.rollouts = fold(entries)
-        self._adopted |= {(entry.rollout, entry.at) for entry in entries if isinstance(entry, Adopted)}
-        for entry in entries:
-            self.requests.remember(entry)
+        self.position, self._last, self.rollouts, self._unread = 0, None, {}, []
         self.fault = ""
+        for entry in entries:
+            self._add(entry)
 
     def take(self, entry: Entry, *, told: bool = False) -> None:
         """Take over an entry as the journal has it.
@@ -130,6 +127,11 @@ class JournalReader:
         Args:
             told: the listeners know of it, for it was acted upon before it was written.
         """
+        self._add(entry)
+        if not told:
+            self.tell(entry)
+
+    def _add(self, entry: Entry) -> None:
         self.position, self._last = entry.seq, entry
         self.rollouts = fold([entry], self.rollouts)
         if isinstance(entry, Adopted):
@@ -140,8 +142,6 @@ class JournalReader:
             self._unread.append(entry)
             self._log.error("journal row not understood", row=entry.seq, kind=entry.label, fault=entry.fault)
         self.requests.remember(entry)
-        if not told:
-            self.tell(entry)
 
     async def _doubt(self) -> None:
         """What was read is not there any more: say so, unless a person has said since what is in force."""

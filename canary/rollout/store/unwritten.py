@@ -33,6 +33,11 @@ class Pending:
     written: Entry | None = None
     refused: RefusedError | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is to be done about it any more."""
+        return self.written is not None or self.refused is not None
+
 
 class Unwritten:
     """The entries on their way into the journal.
@@ -96,6 +101,11 @@ class Unwritten:
 
     def forget(self) -> None:
         """A person has said what is in force, after whatever was done without knowing: that is the whole story."""
+        for pending in self.pending:
+            pending.refused = RefusedError(
+                f"what is in force was adopted before rollout {pending.entry.rollout} was lowered",
+                remedy="look again (`canary status`) and decide anew",
+            )
         self.pending.clear()
         self.refused.clear()
         self._recalled = [one for one in self._recalled if one.rollout != UNKNOWN]

@@ -86,7 +86,7 @@ class JournalWriter:
 
     def act(self, pending: Pending) -> None:
         """Let an entry count although it is not written."""
-        if pending.acted or pending.refused is not None or pending.written is not None:
+        if pending.acted or pending.settled:
             return
         pending.acted = True
         self._log.error("acting without the journal", kind=pending.entry.label, rollout=pending.entry.rollout)
@@ -94,8 +94,11 @@ class JournalWriter:
         # After the routers have been told: nothing comes before customers.
         self._unwritten.remember()
 
-    async def flush(self) -> None:
+    async def flush(self, last: Pending | None = None) -> None:
         """Write what waits to be written, oldest first; the caller holds the lock.
+
+        Args:
+            last: what stands behind it is left, for trouble with that is no answer about this one.
 
         Raises:
             JournalConflictError: another process has written meanwhile.
@@ -104,7 +107,7 @@ class JournalWriter:
         waiting = self._unwritten.pending
         if waiting and self._reader.doubted:
             raise JournalError(self._reader.fault, place="journal", remedy="restore it, or `canary adopt`")
-        while waiting:
+        while waiting and not (last is not None and last.settled):
             pending = waiting[0]
             # When the database took the entry and its answer was lost, it is there by now, and is no reason to refuse.
             known = self._reader.requests.result_of(pending.entry)
@@ -142,7 +145,8 @@ class JournalWriter:
         async with self._lock:
             for _ in range(ATTEMPTS):
                 try:
-                    await self.flush()
+                    if not pending.settled:
+                        await self.flush(pending)
                 except JournalConflictError:
                     await self._reader.catch_up()
                 if pending.refused is not None:

@@ -15,6 +15,8 @@ from tests.support.receiving.entries import started
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ADVANCED = Advanced(rollout="r1", at=NOON, actor="ann", phase=1, request="k")
+ADOPTED = Adopted(**{**vars(started("r9", NOON)), "weight": 0.05})
+PAUSED = Unknown(rollout="r1", at=NOON, actor="x", written_kind="paused", fault="no kind of this version", seq=9)
 
 
 class Away:
@@ -41,6 +43,11 @@ def table() -> Table:
 def append(table: Table, entry: Entry) -> Entry:
     """What another receiver writes."""
     return table.insert("shop", entry, ROLLOUTS)
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, object]]:
+    """What an administrator reads."""
+    return [(record.getMessage(), vars(record)["canary_fields"]) for record in caplog.records]
 
 
 async def test_each_entry_is_taken_and_told_once(table: Table) -> None:
@@ -92,42 +99,101 @@ async def test_a_journal_that_has_lost_entries_is_not_believed(table: Table) -> 
     assert (reader.fault, reader.position, reader.rollouts["r1"].phase) == ("", 1, 0)
 
 
-async def test_an_older_copy_that_others_went_on_writing_is_not_believed(table: Table) -> None:
+async def test_a_journal_that_was_emptied_is_not_believed(table: Table) -> None:
+    """As one that is older, however little is left of it; a person may begin in it anew."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    await reader.renew()
+    table.truncate("shop", 0)
+    await reader.renew()
+
+    assert reader.fault == "the journal is older than what was read from it before (position 0, known up to 2)"
+    assert reader.rollouts["r1"].phase == 1
+
+    reader.begin(table.entries("shop"))
+
+    assert (reader.fault, reader.end, reader.rollouts) == ("", 0, {})
+
+
+@pytest.mark.parametrize("went_on", [False, True])
+async def test_an_older_copy_that_others_went_on_writing_is_not_believed(table: Table, *, went_on: bool) -> None:
     """As long as before, or longer: the row that was read last is another one."""
     reader = JournalReader(MemoryJournal(table, "shop"))
     await reader.renew()
     table.truncate("shop", 1)
     append(table, RollbackDecided(rollout="r1", at=NOON, actor="bob", cause="manual"))
-    append(table, started("r2", NOON))
+    if went_on:
+        append(table, started("r2", NOON))
     await reader.renew()
 
     assert reader.fault == "the journal is another one than was read before (row 2 has changed)"
     assert list(reader.rollouts) == ["r1"]
 
 
-async def test_an_adoption_through_another_receiver_ends_the_doubt(table: Table) -> None:
-    """What a person has said there counts here; it is told, with what came after it."""
+async def test_an_adoption_through_another_receiver_ends_the_doubt(
+    table: Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a person has said there counts here; it is told, with what came after it, and logged."""
     reader, heard = JournalReader(MemoryJournal(table, "shop")), list[str]()
     await reader.renew()
     reader.listen(lambda entry: heard.append(entry.label))
     table.truncate("shop", 1)
-    begun = started("r9", NOON)
-    append(table, Adopted(**{**vars(begun), "weight": 0.05}))
+    append(table, ADOPTED)
     append(table, Held(rollout="r9", at=NOON, actor="ann"))
     await reader.renew()
 
     assert heard == ["adopted", "held"]
     assert (reader.fault, list(reader.rollouts), reader.position) == ("", ["r1", "r9"], 3)
+    assert logged(caplog) == [("the journal is taken as it is, for somebody has adopted it", {"rollout": "r9"})]
 
 
-async def test_rows_that_may_decide_are_counted_until_the_next_start(table: Table) -> None:
-    """What only remembers something cannot decide; a new rollout begins with a plan that is known."""
+@pytest.mark.parametrize("known_by_doubt", [False, True])
+async def test_an_adoption_ends_one_doubt(table: Table, *, known_by_doubt: bool) -> None:
+    """What a person has said about an earlier journal says nothing about what is lost from then on."""
     reader = JournalReader(MemoryJournal(table, "shop"))
-    unknown = Unknown(rollout="r1", at=NOON, actor="x", written_kind="frozen", fault="no kind of this version", seq=7)
-    for entry in (unknown, replace(unknown, written_kind="noted", may_decide=False), replace(unknown, seq=9)):
+    if known_by_doubt:
+        await reader.renew()
+        table.truncate("shop", 1)
+    append(table, ADOPTED)
+    append(table, Held(rollout="r9", at=NOON, actor="ann"))
+    await reader.renew()
+    assert reader.fault == ""
+    table.truncate("shop", len(table.entries("shop")) - 1)
+
+    await reader.renew()
+
+    assert reader.fault.startswith("the journal is older than what was read from it before")
+
+
+async def test_rows_after_an_adoption_through_another_receiver_may_decide(table: Table) -> None:
+    """What was not understood before it is settled by it; what comes after it may be a hold."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    append(table, PAUSED)
+    await reader.renew()
+    assert reader.unread.startswith("row 3 ")
+    table.truncate("shop", 1)
+    append(table, ADOPTED)
+    append(table, replace(PAUSED, rollout="r9"))
+
+    await reader.renew()
+
+    assert reader.unread == "row 3 of the journal, 'paused', is not understood (no kind of this version)"
+    reader.begin(table.entries("shop")[:-1])
+    assert reader.unread == ""
+
+
+async def test_rows_that_may_decide_are_counted_until_the_next_start(
+    table: Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each is logged. What only remembers something cannot decide; a new rollout begins with a plan that is known."""
+    reader = JournalReader(MemoryJournal(table, "shop"))
+    for entry in (replace(PAUSED, seq=7), replace(PAUSED, written_kind="noted", may_decide=False), PAUSED):
         reader.take(entry)
 
-    assert reader.unread == "row 7 of the journal, 'frozen', is not understood (no kind of this version), and 1 more"
+    assert reader.unread == "row 7 of the journal, 'paused', is not understood (no kind of this version), and 1 more"
+    why = "no kind of this version"
+    assert logged(caplog) == [
+        ("journal row not understood", {"row": row, "kind": "paused", "fault": why}) for row in (7, 9)
+    ]
 
     reader.take(started("r2", NOON))
 

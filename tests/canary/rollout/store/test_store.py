@@ -1,79 +1,27 @@
 """Changing a rollout: what was seen is compared while it is written, and what lowers is never lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from canary.errors import JournalContentError, JournalError, RefusedError
-from canary.rollout.commands.commands import Adopt, Advance, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.commands import Adopt, GiveUp, Hold, Promote, Resume, RollBack, Start
 from canary.rollout.commands.records import CompleteStep, Notify, Record
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import Advanced, Entry, RollbackDecided, Unknown
-from canary.rollout.journal import journal as journals
 from canary.rollout.journal.journal import Journal
 from canary.rollout.kinds import Kind, Step
 from canary.rollout.state import State
 from canary.rollout.store.store import RolloutStore
 from tests.support.clock import FakeClock
+from tests.support.receiving.journals import ADVANCE, START, Stubborn
 
-START = Start(
-    rollout="r1", stable="v1", canary="v2", traffic=(0.05, 0.5, 1.0), durations_seconds=(60, 60, 60), actor="ann"
+ADOPT = Adopt(
+    rollout="r2", stable="v1", canary="v3", traffic=(0.05, 1.0), durations_seconds=(60, 60), weight=0.05, actor="ann"
 )
-ADVANCE = Advance(actor="ann", reason="complete")
-
-
-class Stubborn(Journal):
-    """A journal that fails, or takes its time, when a test says so."""
-
-    def __init__(self, engine: AsyncEngine, service: str) -> None:
-        super().__init__(engine, service)
-        self.broken = False
-        self.refuses = False
-        self.answering = asyncio.Event()
-        self.answering.set()
-
-    async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
-        """As the real one, later or not at all."""
-        await self.answering.wait()
-        if self.broken:
-            raise JournalError("disk is full", place="journal")
-        if self.refuses:
-            raise JournalContentError("not here", place="journal")
-        return await super().append(entry, after=after)
-
-    async def entries(self, rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
-        """As the real one, or not at all."""
-        if self.broken:
-            raise JournalError("disk is full", place="journal")
-        return await super().entries(rollout, after=after)
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[AsyncEngine]:
-    """An empty journal's database in memory."""
-    made = create_async_engine("sqlite+aiosqlite:///:memory:")
-    async with made.begin() as connection:
-        await connection.run_sync(journals.METADATA.create_all)
-    yield made
-    await made.dispose()
-
-
-@pytest.fixture
-def journal(engine: AsyncEngine) -> Stubborn:
-    """The journal of the store under test."""
-    return Stubborn(engine, "shop")
-
-
-@pytest.fixture
-async def store(journal: Stubborn) -> RolloutStore:
-    """A store in which rollout r1 has just begun."""
-    made = RolloutStore(journal, FakeClock())
-    await made.propose(Seen.of(None), START)
-    return made
 
 
 async def test_two_who_saw_the_same_cannot_both_advance(store: RolloutStore) -> None:
@@ -132,7 +80,8 @@ async def test_a_promotion_meant_for_one_rollout_never_promotes_another(store: R
 async def test_lowering_needs_no_fresh_picture(store: RolloutStore, lowering: RollBack | Hold) -> None:
     """Whoever lowers or holds is obeyed, from an old picture, from none, and next to an advance."""
     seen = Seen.of(store.rollout)
-    advancing = asyncio.ensure_future(store.propose(seen, ADVANCE))
+    await store.propose(seen, ADVANCE)
+    advancing = asyncio.ensure_future(store.propose(Seen.of(store.rollout), ADVANCE))
     await asyncio.sleep(0)
     entry = await store.propose(seen, lowering)
     await advancing
@@ -140,22 +89,7 @@ async def test_lowering_needs_no_fresh_picture(store: RolloutStore, lowering: Ro
     assert entry.kind in (Kind.ROLLBACK, Kind.HELD)
     assert store.rollout is not None
     assert store.rollout.state in (State.ROLLING_BACK, State.HOLDING)
-    assert store.rollout.phase == 1
-
-
-async def test_a_repeated_request_gets_its_first_result(store: RolloutStore, engine: AsyncEngine) -> None:
-    """The same key again is answered with the same entry, at once or side by side, by this process or the next."""
-    seen = Seen.of(store.rollout)
-    first, second = await asyncio.gather(*(store.propose(seen, ADVANCE, request="k1") for _ in range(2)))
-    assert first == second
-    restarted = RolloutStore(Journal(engine, "shop"), FakeClock())
-    await restarted.refresh()
-
-    assert await restarted.propose(seen, ADVANCE, request="k1") == first
-    assert restarted.answered("k1")
-    rollback = await store.propose(None, RollBack(actor="ann"), request="k2")
-    assert await store.propose(None, RollBack(actor="ann"), request="k2") == rollback
-    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ADVANCED, Kind.ROLLBACK]
+    assert store.rollout.phase == 2
 
 
 async def test_a_journal_that_hangs_holds_up_no_rollback(store: RolloutStore, journal: Stubborn) -> None:
@@ -287,80 +221,6 @@ async def test_what_raises_and_is_refused_is_not_done(store: RolloutStore, journ
     assert store.rollout.phase == 1
 
 
-async def test_a_key_used_for_another_rollout_keeps_nobody_on_the_canary(store: RolloutStore) -> None:
-    """A script whose key is always the same rolls each of its rollouts back; what raises is refused for such a key."""
-    first = await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
-    await store.propose(None, RollBack(actor="ann"), request="always")
-    await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))
-    second = Start(rollout="r2", stable="v1", canary="v3", traffic=(0.05,), durations_seconds=(60,), actor="ann")
-    await store.propose(Seen.of(store.rollout), second, request="begin")
-
-    with pytest.raises(RefusedError, match=f"used before, for entry {first.seq} of rollout r1"):
-        await store.propose(Seen.of(store.rollout), ADVANCE, request="k")
-    with pytest.raises(RefusedError, match="used before"):
-        await store.propose(Seen.of(store.rollout), START, request="begin")
-    rollback = await store.propose(None, RollBack(actor="ann"), request="always")
-
-    assert (rollback.rollout, store.rollout and store.rollout.state) == ("r2", State.ROLLING_BACK)
-    assert await store.propose(None, RollBack(actor="ann"), request="always") == rollback
-
-
-async def test_a_lowering_request_sent_again_waits_for_the_first(store: RolloutStore, journal: Stubborn) -> None:
-    """Its sender's time-out was shorter than the journal's trouble: all of them get the one entry."""
-    journal.answering.clear()
-    command = RollBack(actor="ann", reason="bad")
-    proposals = [asyncio.ensure_future(store.propose(None, command, request="k")) for _ in range(3)]
-    await asyncio.sleep(0.4)
-    proposals.append(asyncio.ensure_future(store.propose(None, command, request="k")))
-    await asyncio.sleep(0.05)
-    assert not any(proposal.done() for proposal in proposals)
-    journal.answering.set()
-
-    first, *others = await asyncio.gather(*proposals)
-    assert first.seq > 0
-    assert others == [first] * 3
-
-
-async def test_a_request_sent_again_after_trouble_is_written_once(store: RolloutStore, journal: Stubborn) -> None:
-    """What was acted upon without the journal gets its entry when the same request comes again."""
-    command = RollBack(actor="ann", reason="bad")
-    journal.broken = True
-    for _ in range(2):
-        with pytest.raises(JournalError, match="disk is full"):
-            await store.propose(None, command, request="k")
-    journal.broken = False
-
-    written = await store.propose(None, command, request="k")
-
-    assert written.seq > 0
-    assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
-
-
-async def test_an_entry_whose_receipt_was_lost_is_the_answer(store: RolloutStore, engine: AsyncEngine) -> None:
-    """The database wrote it and the connection broke: it is found, not refused as somebody else's."""
-
-    class Forgetful(Journal):
-        forgets = True
-
-        async def append(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
-            written = await super().append(entry, after=after)
-            if self.forgets:
-                self.forgets = False
-                raise JournalError("connection lost", place="journal")
-            return written
-
-    other = RolloutStore(Forgetful(engine, "shop"), FakeClock())
-    await other.refresh()
-    with pytest.raises(JournalError, match="connection lost"):
-        await other.propose(None, RollBack(actor="ann"), request="k")
-
-    written = await other.propose(None, RollBack(actor="ann"), request="k")
-
-    assert written.seq == 2
-    assert not other.unwritten
-    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ROLLBACK]
-
-
 async def test_whoever_lowers_is_answered_although_the_journal_hangs(
     store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,22 +240,18 @@ async def test_whoever_lowers_is_answered_although_the_journal_hangs(
 
 async def test_an_adoption_that_cannot_be_written_changes_nothing(store: RolloutStore, journal: Stubborn) -> None:
     """What was lowered without the journal stays so until the journal has what a person says instead."""
-    adopt = Adopt(
-        rollout="r2", stable="v1", canary="v3", traffic=(0.05, 1.0), durations_seconds=(60, 60), weight=0.05,
-        actor="ann",
-    )  # fmt: skip
     journal.broken = True
     with pytest.raises(JournalError):
         await store.propose(None, RollBack(actor="bob", reason="bad", cause="manual"))
 
     journal.broken, journal.refuses = False, True
     with pytest.raises(JournalContentError):
-        await store.adopt(adopt)
+        await store.adopt(ADOPT)
     assert (store.rollout and store.rollout.id, store.rollout and store.rollout.weight) == ("r1", 0.0)
 
     journal.refuses = False
-    written = await store.adopt(adopt, request="key")
-    assert await store.adopt(adopt, request="key") == written
+    written = await store.adopt(ADOPT, request="key")
+    assert await store.adopt(ADOPT, request="key") == written
     assert (store.rollout and store.rollout.id, store.unwritten) == ("r2", [])
 
 
@@ -416,6 +272,23 @@ async def test_a_journal_that_is_back_may_lack_what_others_did_without_it(
     assert not store.settling
 
 
+async def test_what_waits_in_line_behind_an_adoption_is_refused(store: RolloutStore, journal: Stubborn) -> None:
+    """It was about what was there before: whoever decided it hears so, and nobody acts upon it."""
+    heard = list[Kind]()
+    store.listen(lambda entry: heard.append(entry.kind))
+    journal.answering.clear()
+    adopting = asyncio.ensure_future(store.adopt(ADOPT))
+    await asyncio.sleep(0)
+    lowering = asyncio.ensure_future(store.propose(None, RollBack(actor="bob")))
+    await asyncio.sleep(0.01)
+    journal.answering.set()
+    await adopting
+
+    with pytest.raises(RefusedError, match="was adopted before rollout r1 was lowered; look again"):
+        await lowering
+    assert (heard, store.rollout and store.rollout.id) == ([Kind.ADOPTED], "r2")
+
+
 async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised(
     store: RolloutStore, journal: Stubborn
 ) -> None:
@@ -432,8 +305,12 @@ async def test_rows_that_may_decide_and_are_not_understood_let_nothing_be_raised
 
     assert "'paused', is not understood (no kind of this version)" in store.unread
     for command in (ADVANCE, Promote(actor="ann"), Resume(actor="prometheus")):
-        with pytest.raises(RefusedError, match="'paused'"):
+        with pytest.raises(RefusedError) as refused:
             await store.propose(Seen.of(store.rollout), command)
+        assert str(refused.value) == (
+            f"cannot raise the canary's weight: {store.unread};"
+            " let the version that wrote it go on, or `canary rollback --reason TEXT`"
+        )
     await store.propose(None, RollBack(actor="ann"))
     await store.propose(Seen.of(store.rollout), GiveUp(actor="ann"))
     await store.propose(Seen.of(store.rollout), replace(START, rollout="r2"))
