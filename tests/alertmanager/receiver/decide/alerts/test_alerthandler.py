@@ -7,8 +7,11 @@ import pytest
 
 from alertmanager.receiver.decide.alerts.admission import Outcome
 from alertmanager.receiver.http.webhook import Alert
+from canary import names
 from canary.policy.model import Policy
 from canary.policy.release import Rollback
+from canary.rollout.commands.finishing import Finish
+from canary.rollout.entries import Entry, Held, Recorded, RollbackDecided
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
 from tests.support.receiving.deciding import Deciding
@@ -40,18 +43,39 @@ async def test_a_hold_alert_holds() -> None:
 
 
 @pytest.mark.parametrize("by", ["policy", "alert"])
-async def test_a_dry_run_does_everything_but_act(by: str) -> None:
-    """In a dry run, of the policy or of one alert, it is counted and recorded once per alert, and nothing moves."""
+@pytest.mark.parametrize(("action", "occasion"), [("rollback", "dry_run"), ("hold", "dry_hold")])
+async def test_a_dry_run_does_everything_but_act(by: str, action: str, occasion: str) -> None:
+    """In a dry run, of the policy or of one alert, each alert is recorded once, and nothing moves; rollbacks count."""
     policy = Policy(service="shop", rollback=Rollback(dry_run=by == "policy"))
     labels = {"dry_run": "true"} if by == "alert" else {}
     async with Deciding.about(policy) as deciding:
-        outcomes = {await deciding.hear("CanaryHighErrorRate", "rollback", **labels) for _ in range(3)}
+        outcomes = {await deciding.hear("CanaryHighErrorRate", action, **labels) for _ in range(3)}
 
         assert outcomes == {Outcome.DRY_RUN}
         assert (deciding.state(), deciding.rollout.weight) == (State.PHASE, 0.05)
         assert (await deciding.kinds()).count(Kind.RECORDED) == 1
+        _require_record(await newest(deciding), occasion, "CanaryHighErrorRate")
         counted = {"service": "shop", "action": "rollback", "outcome": "dry_run"}
-        assert deciding.registry.get_sample_value("canary_actions_total", counted) == 1
+        expected = 1 if action == "rollback" else None
+        assert deciding.registry.get_sample_value("canary_actions_total", counted) == expected
+
+
+@pytest.mark.parametrize(
+    ("begun_with", "action", "outcome", "state"),
+    [
+        (Rollback(dry_run=True), "rollback", Outcome.DRY_RUN, State.PHASE),
+        (Rollback(dry_run=True), "hold", Outcome.DRY_RUN, State.PHASE),
+        (Rollback(automatic=False), "rollback", Outcome.ACCEPTED, State.HOLDING),
+    ],
+)
+async def test_a_rollout_goes_by_the_policy_that_it_began_with(
+    begun_with: Rollback, action: str, outcome: Outcome, state: State
+) -> None:
+    """A policy file that asks for automatic rollbacks by now is about the next rollout."""
+    async with Deciding.about(Policy(service="shop", rollback=begun_with)) as deciding:
+        deciding.plans.file = PLAIN
+
+        assert (await deciding.hear("CanaryX", action), deciding.state()) == (outcome, state)
 
 
 async def test_without_automatic_rollback_it_holds() -> None:
@@ -78,6 +102,7 @@ async def test_a_countdown_ends_in_a_rollback() -> None:
     async with Deciding.about(Policy(service="shop", rollback=Rollback(countdown=30))) as deciding:
         await deciding.hear("CanaryHighErrorRate", "rollback")
         assert deciding.rollout.rollback_at == deciding.clock.now() + timedelta(seconds=30)
+        assert deciding.rollout.actor == "alertmanager"
 
         await deciding.passes(29)
         assert deciding.state() is State.HOLDING
@@ -106,9 +131,37 @@ async def test_after_the_promotion_alerts_are_noted_only() -> None:
             assert await deciding.hear("CanaryPaymentSuccessLow", "rollback") is Outcome.INFORMED
 
         assert deciding.state() is State.PROMOTED
-        assert "watch:CanaryPaymentSuccessLow" in deciding.rollout.recorded
+        _require_record(await newest(deciding), "watch", "CanaryPaymentSuccessLow")
         await deciding.order("rollback")
         assert deciding.state() is State.ROLLING_BACK
+
+
+async def test_while_a_release_is_finished_a_rollback_alert_holds_its_step() -> None:
+    """Both groups run one version, so there is nothing to go back to, and no reason to go on either."""
+    async with Deciding.about(PLAIN) as deciding:
+        await deciding.order("promote")
+        await deciding.store.propose(None, Finish(actor="ann", weights=(0.5, 0.0), step_seconds=60.0))
+
+        assert await deciding.hear("CanaryHighErrorRate", "rollback") is Outcome.ACCEPTED
+        assert (deciding.state(), deciding.rollout.frozen) == (State.FINISHING, True)
+        assert (deciding.rollout.actor, deciding.rollout.cause) == ("alertmanager", "CanaryHighErrorRate")
+
+
+@pytest.mark.parametrize(
+    ("labels", "kpi"), [({names.KPI: "revenue"}, "revenue"), ({names.KPI: "k" * 200}, "k" * 128), ({}, "")]
+)
+@pytest.mark.parametrize(("action", "kind"), [("rollback", RollbackDecided), ("hold", Held)])
+async def test_a_decision_says_who_told_it_why_and_by_which_kpi(
+    action: str, kind: type[RollbackDecided | Held], labels: dict[str, str], kpi: str
+) -> None:
+    """The journal has Alertmanager as the actor, the alert's own words, and its KPI where it is about one."""
+    async with Deciding.about(PLAIN) as deciding:
+        await deciding.hear("CanaryX", action, **labels)
+
+        decided = await newest(deciding)
+        assert isinstance(decided, kind)
+        assert (decided.actor, decided.cause, decided.kpi) == ("alertmanager", "CanaryX", kpi)
+        assert decided.reason == "CanaryX of the canary"
 
 
 @pytest.mark.parametrize("action", ["hold", "rollback"])
@@ -165,6 +218,101 @@ async def test_an_alert_about_another_rollout_holds_up_no_rollback() -> None:
 
         assert states == [State.ROLLING_BACK]
         assert outcomes == [("rollback", Outcome.ACCEPTED), ("hold", Outcome.OTHER_ROLLOUT)]
+
+
+async def test_what_protects_customers_comes_first() -> None:
+    """Whatever the order in the notification; actions that nobody knows are counted as none."""
+    async with Deciding.about(PLAIN) as deciding:
+        asked = ("explode", "none", "advance", "hold", "rollback")
+        told = [_alert(deciding, f"Canary{action}", action, rollout=deciding.rollout.id) for action in asked]
+
+        assert await deciding.handler.take(told, actor="alertmanager") == [
+            ("rollback", Outcome.ACCEPTED),
+            ("hold", Outcome.ENDED),
+            ("advance", Outcome.ENDED),
+            ("none", Outcome.INFORMED),
+            ("none", Outcome.INFORMED),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("truncated", "outcome", "phase"), [(False, Outcome.ACCEPTED, 1), (True, Outcome.TRUNCATED, 0)]
+)
+async def test_a_complete_notification_of_a_complete_phase_is_a_key(
+    *, truncated: bool, outcome: Outcome, phase: int
+) -> None:
+    """With it, and the phase's time, the share is raised; one with alerts left out says nothing for certain."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.clock.advance(deciding.rollout.duration_seconds)
+        key = _alert(deciding, names.PHASE_COMPLETE, "advance", rollout=deciding.rollout.id, phase="0")
+        more = {"truncated": True} if truncated else {}
+        assert await deciding.handler.take([key], actor="alertmanager", **more) == [("advance", outcome)]
+
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == phase
+
+
+@pytest.mark.parametrize(("name", "labels"), [(names.PHASE_COMPLETE, {}), ("CanaryX", {"phase": "0"})])
+async def test_only_the_alert_about_a_phase_is_a_key(name: str, labels: dict[str, str]) -> None:
+    """One that names no phase, and another that asks for more traffic, open nothing."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.clock.advance(deciding.rollout.duration_seconds)
+        assert await deciding.hear(name, "advance", **labels) is Outcome.INFORMED
+
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "firing", "heard"),
+    [
+        (names.WATCHDOG, "shop", True, True),
+        (names.WATCHDOG, "shop", False, False),
+        (names.WATCHDOG, "other", True, False),
+        ("CanarySlow", "shop", True, False),
+    ],
+)
+async def test_the_heartbeat_is_the_watchdog_of_this_service(
+    name: str, service: str, *, firing: bool, heard: bool
+) -> None:
+    """While it fires; neither its end nor another alert that asks for nothing shows that alerts arrive."""
+    async with Deciding.about(PLAIN) as deciding:
+        told = Alert({"alertname": name, "service": service, "action": "none"}, {}, firing=firing)
+        await deciding.handler.take([told], actor="alertmanager")
+
+        assert (deciding.watchdog.heard_at is not None) == heard
+
+
+@pytest.mark.parametrize(
+    ("action", "truncated", "outcome", "actor"),
+    [
+        ("hold", False, Outcome.ACCEPTED, "alertmanager"),
+        ("advance", False, Outcome.ACCEPTED, "ann"),
+        ("advance", True, Outcome.TRUNCATED, "ann"),
+    ],
+)
+async def test_an_alert_about_what_another_receiver_has_begun(
+    action: str, outcome: Outcome, actor: str, *, truncated: bool
+) -> None:
+    """The journal is asked for news, and then it counts as if it had been known."""
+    async with Deciding.about(PLAIN) as leading:
+        late = Deciding(PLAIN, leading.journal, leading.clock)
+        told = _alert(late, names.PHASE_COMPLETE, action, rollout=leading.rollout.id, phase="0")
+
+        assert await late.handler.take([told], actor="alertmanager", truncated=truncated) == [(action, outcome)]
+        assert late.rollout.actor == actor
+
+
+async def newest(deciding: Deciding) -> Entry:
+    """The newest entry of the journal."""
+    return (await deciding.entries())[-1]
+
+
+def _require_record(entry: Entry, occasion: str, cause: str) -> None:
+    """Whoever reads the journal, or is notified, finds who has told what, and what it would have led to."""
+    assert isinstance(entry, Recorded)
+    assert (entry.occasion, entry.key) == (occasion, f"{occasion}:{cause}")
+    assert (entry.actor, entry.reason) == ("alertmanager", f"{cause} of the canary")
 
 
 def _alert(deciding: Deciding, name: str, action: str, **labels: str) -> Alert:
