@@ -26,6 +26,7 @@ from canary.rollout.journal.journal import Journal
 from canary.rollout.journal.texts import storable
 from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout
+from canary.rollout.store.absence import Absence
 from canary.rollout.store.marker import Marker
 from canary.rollout.store.reader import JournalReader, Listener
 from canary.rollout.store.recalled import UNKNOWN
@@ -35,9 +36,6 @@ from canary.timing.clock import Clock
 
 # Under a flood of foreign alerts the journal is asked for news no more often than this.
 _NEWS_SECONDS = 0.1
-
-# What other receivers have lowered without the journal is in it by then: their loops pause for ten seconds at most.
-_OTHERS_SECONDS = 12.0
 
 # They lead to more traffic, now or later.
 _RAISING = (Advance, Amend, Promote, Resume, Finish, FinishStep)
@@ -57,7 +55,7 @@ class RolloutStore:
         self._reader = JournalReader(journal)
         self._writer = JournalWriter(self._reader, self._lock, self._unwritten)
         self._caught_up_at = float("-inf")
-        self._away, self._back_at = False, float("-inf")
+        self._absence = Absence(clock)
         self._next_look: asyncio.Task[None] | None = None
 
     @property
@@ -102,8 +100,8 @@ class RolloutStore:
 
     @property
     def settling(self) -> bool:
-        """Whether the journal has only just come back: others may not have written yet what they lowered without it."""
-        return self.clock.monotonic() - self._back_at < _OTHERS_SECONDS
+        """Whether the journal has only just come back, so that what others lowered without it may be missing."""
+        return self._absence.lately
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every entry from now on, also with those that another receiver wrote."""
@@ -168,7 +166,7 @@ class RolloutStore:
         renewing.add_done_callback(self._renewed)
         await asyncio.wait({renewing}, timeout=within_seconds)
         if not renewing.done():
-            self._away = True
+            self._absence.begin()
             raise self._late()
         await renewing
 
@@ -176,10 +174,9 @@ class RolloutStore:
         try:
             await self._reader.renew()
         except JournalError:
-            self._away = True
+            self._absence.begin()
             raise
-        if self._away:
-            self._away, self._back_at = False, self.clock.monotonic()
+        self._absence.end()
         self._resume_recalled()
         await self._writer.flush()
         self._caught_up_at = self.clock.monotonic()
@@ -216,18 +213,15 @@ class RolloutStore:
                 now = JournalReader(self._reader.journal)
                 now.begin(entries)
                 rollout = newest(now.rollouts)
-                written = now.requests.first_result(request, command, Seen.of(rollout))
-                if written is None:
-                    entry = self._stamped(command, rollout, request)
-                    try:
-                        written = await now.journal.append(entry, after=now.end)
-                    except JournalConflictError:
-                        continue
-                self._unwritten.forget()
-                self._reader.begin(entries)
-                if written.seq > self._reader.position:
-                    self._reader.take(written)
-                return written
+                with contextlib.suppress(JournalConflictError):
+                    written = now.requests.first_result(request, command, Seen.of(rollout))
+                    if written is None:
+                        written = await now.journal.append(self._stamped(command, rollout, request), after=now.end)
+                    self._unwritten.forget()
+                    self._reader.begin(entries)
+                    if written.seq > self._reader.position:
+                        self._reader.take(written)
+                    return written
         raise crowded()
 
     def remember(self, marker: Marker) -> None:
@@ -252,8 +246,7 @@ class RolloutStore:
         Callers that come close together share one look. Trouble with the journal is left to whoever must write into
         it.
         """
-        if self._next_look is None:
-            self._next_look = asyncio.create_task(self._look_soon())
+        self._next_look = self._next_look or asyncio.create_task(self._look_soon())
         await asyncio.shield(self._next_look)
 
     async def entries(self, rollout: str | None = None, *, after: int = 0) -> list[Entry]:
@@ -262,8 +255,8 @@ class RolloutStore:
         Raises:
             JournalError: it cannot be read.
         """
-        unwritten = [entry for entry in self.unwritten if rollout in (None, entry.rollout)]
-        return [*await self._reader.journal.entries(rollout, after=after), *unwritten]
+        written = await self._reader.journal.entries(rollout, after=after)
+        return [*written, *(entry for entry in self.unwritten if rollout in (None, entry.rollout))]
 
     async def _look_soon(self) -> None:
         await self.clock.sleep(max(0.0, self._caught_up_at + _NEWS_SECONDS - self.clock.monotonic()))
@@ -273,11 +266,10 @@ class RolloutStore:
             await self.refresh()
 
     def _resume_recalled(self) -> None:
-        if not self._reader.rollouts or not self._unwritten.recalled:
-            return
-        for pending in self._unwritten.take_recalled(self.rollout):
-            self._writer.act(pending)
-        self._unwritten.remember()
+        if self._reader.rollouts and self._unwritten.recalled:
+            for pending in self._unwritten.take_recalled(self.rollout):
+                self._writer.act(pending)
+            self._unwritten.remember()
 
     async def _lower(self, seen: Seen | None, command: Command, request: str) -> Entry:
         meant = seen or Seen.of(self.rollout)
