@@ -255,8 +255,8 @@ class RolloutStore:
         Raises:
             JournalError: it cannot be read.
         """
-        written = await self._reader.journal.entries(rollout, after=after)
-        return [*written, *(entry for entry in self.unwritten if rollout in (None, entry.rollout))]
+        unwritten = [entry for entry in self.unwritten if rollout in (None, entry.rollout)]
+        return [*await self._reader.journal.entries(rollout, after=after), *unwritten]
 
     async def _look_soon(self) -> None:
         await self.clock.sleep(max(0.0, self._caught_up_at + _NEWS_SECONDS - self.clock.monotonic()))
