@@ -78,7 +78,6 @@ class AlertPoller:
     ) -> None:
         self.looked_at: datetime | None = None
         self.error = ""
-        self.firing: tuple[Alert, ...] = ()
         self.held_back = held_back
         self.wake_up = WakeUp(clock)
         self._store = store
@@ -98,7 +97,7 @@ class AlertPoller:
         self._known_until: float | None = None
         self._seen: Seen | None = None
         self._clear_looks = 0
-        self.firing = ()
+        self.firing: tuple[Alert, ...] = ()
         self.held_back.begin()
 
     async def run(self) -> None:
