@@ -37,6 +37,7 @@ from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
+from tests.support.clock import StandingClock, settled
 from tests.support.receiving.answering import answering, http
 from tests.support.receiving.deciding import Deciding
 from tests.support.receiving.receiver import SERVICE
@@ -633,13 +634,19 @@ async def test_trouble_with_prometheus_is_logged_when_it_begins(caplog: pytest.L
 
 async def test_it_looks_at_once_and_then_regularly_or_when_woken() -> None:
     """Every ten seconds, as it was told to; whoever wakes it waits for nothing."""
-    async with scene() as now:
-        now.poller.wake_up.set()
+    clock = StandingClock()
+    async with Deciding.about(Policy(service=SERVICE), clock=clock) as deciding:
+        now = Scene(deciding)
         running = asyncio.ensure_future(now.poller.run())
-        while len(now.prometheus.windows) < 4 and not running.done():
-            await asyncio.sleep(0)
+        await settled()
+        assert now.prometheus.windows == [DAYS]
+        now.poller.wake_up.set()
+        await settled()
+        assert now.prometheus.windows == [DAYS, 60]
+        await clock.wait_over()
+        assert now.prometheus.windows == [DAYS, 60, 70]
+        assert set(clock.waits_seconds) == {10}
         running.cancel()
-        assert now.prometheus.windows[:4] == [DAYS, 60, 70, 70]
 
 
 # How far back it asks.
