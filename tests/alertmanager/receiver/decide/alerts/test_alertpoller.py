@@ -621,8 +621,8 @@ async def test_no_answer_breaks_the_poller_or_lifts_a_hold(answer: bytes) -> Non
 async def test_trouble_with_prometheus_is_logged_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
     """Not at every look, and again when it comes back."""
     async with scene() as now:
-        for answer in (UNKNOWN, UNKNOWN, [], UNKNOWN):
-            now.prometheus.now = answer
+        answers: list[list[Alert] | RemoteError] = [UNKNOWN, UNKNOWN, [], UNKNOWN]
+        for now.prometheus.now in answers:
             await now.looks()
         told = [record for record in caplog.records if record.name == "canary.alerts"]
         said = ("WARNING", "Prometheus gives no usable answer", str(UNKNOWN))
