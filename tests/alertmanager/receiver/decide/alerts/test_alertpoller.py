@@ -622,7 +622,8 @@ async def test_trouble_with_prometheus_is_logged_when_it_begins(caplog: pytest.L
     """Not at every look, and again when it comes back."""
     async with scene() as now:
         answers: list[list[Alert] | RemoteError] = [UNKNOWN, UNKNOWN, [], UNKNOWN]
-        for now.prometheus.now in answers:
+        for answer in answers:
+            now.prometheus.now = answer
             await now.looks()
         told = [record for record in caplog.records if record.name == "canary.alerts"]
         said = ("WARNING", "Prometheus gives no usable answer", str(UNKNOWN))
