@@ -156,14 +156,17 @@ class Deciding:
         """All journal entries."""
         return await self.store.entries()
 
-    async def _objects_to_end(self, _rollout: Rollout) -> Waiting | None:
+    async def _objects_to_end(self, rollout: Rollout) -> Waiting | None:
+        assert rollout.id == self.rollout.id
         return Waiting(Reason.PROMETHEUS, self.complaint) if self.complaint else None
 
-    async def _undelivered(self, _rollout: Rollout) -> Waiting:
+    async def _undelivered(self, rollout: Rollout) -> Waiting:
+        assert rollout.id == self.rollout.id
         return undelivered(self.silence, "")
 
     async def _objects(self, _rollout: Rollout) -> str:
         return self.complaint
 
-    async def _closed(self, _gate: UrlGate) -> str:
+    async def _closed(self, gate: UrlGate) -> str:
+        assert gate == self.plans.phase(self.rollout).gate
         return self.gate

@@ -115,6 +115,11 @@ class AlertHandler:
         dry = self._plans.of(rollout).rollback.dry_run or alert.labels.get(names.DRY_RUN) == "true"
         return dry and alert.action in LOWERING
 
+    def does_nothing(self, rollout: Rollout, alert: Alert) -> bool:
+        """Whether an alert changes nothing for as long as it fires: it only pretends, or a person has overruled it."""
+        overruled = alert.action == "rollback" and _cause(alert) in rollout.overridden
+        return overruled or self.only_pretends(rollout, alert)
+
     async def _roll_back(self, rollout: Rollout, alert: Alert, actor: str) -> Outcome:
         if rollout.state in (State.PROMOTED, State.FINISHED):
             await self._record(rollout, alert, actor, "watch")

@@ -78,7 +78,6 @@ class AlertPoller:
     ) -> None:
         self.looked_at: datetime | None = None
         self.error = ""
-        self.firing: tuple[Alert, ...] = ()
         self.held_back = held_back
         self.wake_up = WakeUp(clock)
         self._store = store
@@ -98,7 +97,7 @@ class AlertPoller:
         self._known_until: float | None = None
         self._seen: Seen | None = None
         self._clear_looks = 0
-        self.firing = ()
+        self.firing: tuple[Alert, ...] = ()
         self.held_back.begin()
 
     async def run(self) -> None:
@@ -131,8 +130,8 @@ class AlertPoller:
         await self._handler.take(wrong, actor="prometheus")
         await self.held_back.see(rollout, firing, suppression)
         # What does nothing keeps nothing: a dry run whose rollback alert fires all along is not held for ever by one
-        # moment without data.
-        wrong = [alert for alert in wrong if not self._handler.only_pretends(rollout, alert)]
+        # moment without data, nor is a rollout whose rollback a person has cancelled.
+        wrong = [alert for alert in wrong if not self._handler.does_nothing(rollout, alert)]
         # Looks at one hold say nothing about the next, which may have come between two of them.
         if wrong or self.error or Seen.of(rollout) != self._seen:
             self._clear_looks, self._seen = 0, Seen.of(rollout)

@@ -72,7 +72,7 @@ def test_silence_holds_and_then_rolls_back(
 
 
 @pytest.mark.parametrize(
-    ("section", "traffic"), [(Section(timeout=180, then=600, action="stay"), 0.05), (SECTION, 0.5)]
+    ("section", "traffic"), [(Section(timeout=180, then=600, action="stay"), 0.05), (SECTION, 0.11), (SECTION, 0.5)]
 )
 def test_many_customers_are_not_moved_blindly(clock: FakeClock, section: Section, traffic: float) -> None:
     """Where the policy says so, or above the share that it names, silence holds and never rolls back."""
@@ -81,6 +81,43 @@ def test_many_customers_are_not_moved_blindly(clock: FakeClock, section: Section
 
     assert watchdog.verdict(rollout(traffic=(traffic, 1.0))) == "hold"
     assert watchdog.verdict(rollout(State.HOLDING, traffic=(traffic, 1.0))) == ""
+
+
+def test_the_share_that_the_policy_names_is_itself_rolled_back(watchdog: Watchdog, clock: FakeClock) -> None:
+    """Up to 10 % includes 10 %."""
+    clock.advance(781)
+
+    assert watchdog.verdict(rollout(traffic=(SECTION.up_to, 1.0))) == "rollback"
+
+
+@pytest.mark.parametrize(
+    ("state", "blind"),
+    [
+        (State.PHASE, True),
+        (State.HOLDING, True),
+        (State.FINISHING, True),
+        (State.PROMOTED, False),
+        (State.ROLLED_BACK, False),
+    ],
+)
+def test_only_what_moves_customers_flies_blind(
+    watchdog: Watchdog, clock: FakeClock, state: State, *, blind: bool
+) -> None:
+    """A rollout, and the finish of one, are blind after more silence than is allowed; what is over never is."""
+    clock.advance(180)
+    assert not watchdog.blind(rollout(state))
+    clock.advance(1)
+    assert watchdog.blind(rollout(state)) == blind
+
+
+def test_a_heartbeat_that_is_only_kept_from_people_is_no_silence(watchdog: Watchdog, clock: FakeClock) -> None:
+    """Worth asking about after half of the time-out; once it is excused time counts anew, and nobody has heard it."""
+    clock.advance(90)
+    assert not watchdog.overdue
+    clock.advance(100)
+    assert watchdog.overdue
+    watchdog.excuse()
+    assert (watchdog.silence_seconds(), watchdog.overdue, watchdog.heard_at) == (0, False, None)
 
 
 def test_a_heartbeat_ends_the_silence(watchdog: Watchdog, clock: FakeClock) -> None:

@@ -1,5 +1,6 @@
 """The receiver's own look at Prometheus: what it leads to, and that knowing nothing is not seeing nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from canary.rollout.entries import Entry
 from canary.rollout.kinds import Cause, Kind
 from canary.rollout.state import Rollout, State
 from canary.rollout.store.store import RolloutStore
+from tests.support.clock import StandingClock, settled
 from tests.support.receiving.answering import answering, http
 from tests.support.receiving.deciding import Deciding
 from tests.support.receiving.receiver import SERVICE
@@ -53,14 +55,17 @@ class ToldAlerts:
     now: list[Alert] | RemoteError = field(default_factory=list)
     past: list[Alert] | RemoteError = field(default_factory=list)
     windows: list[int] = field(default_factory=list)
+    rollouts: list[str] = field(default_factory=list)
     within: dict[int, list[Alert] | RemoteError] = field(default_factory=dict)
 
     async def about(self, rollout: str) -> list[Alert]:
-        """What fires."""
+        """What fires; about which rollout is recorded."""
+        self.rollouts.append(rollout)
         return _told(self.now)
 
     async def fired(self, rollout: str, seconds: int) -> list[Alert]:
-        """What has fired; how far back is recorded."""
+        """What has fired; about which rollout, and how far back, is recorded."""
+        self.rollouts.append(rollout)
         self.windows.append(seconds)
         return _told(self.within.get(seconds, self.past))
 
@@ -217,7 +222,7 @@ async def test_an_alert_that_no_webhook_brought_acts() -> None:
         assert await now.looks() is State.HOLDING
         now.prometheus.now = [now.errors, now.no_data]
         assert await now.looks() is State.ROLLING_BACK
-        assert now.deciding.rollout.cause == "CanaryHighErrorRate"
+        assert (now.deciding.rollout.actor, now.deciding.rollout.cause) == ("prometheus", "CanaryHighErrorRate")
         assert {alert.name for alert in now.poller.firing} == {"CanaryHighErrorRate", "CanaryBlind"}
 
 
@@ -246,6 +251,7 @@ async def test_an_alert_without_the_watchdog_lowers_and_opens_nothing() -> None:
     async with scene() as now:
         now.prometheus.now = UnevaluatedError(SERVICE, "Prometheus", [now.no_data, now.complete])
         assert await now.looks() is State.HOLDING
+        assert now.poller.error == str(now.prometheus.now)
         now.alertmanager.inhibitions = [Inhibited(now.no_data.labels, now.errors.labels)]
         assert await now.looks(5) is State.HOLDING
         assert now.completed == []
@@ -382,6 +388,7 @@ async def test_the_past_after_a_silences_end_is_not_silent() -> None:
         assert await now.looks() is State.PHASE
         assert now.poller.error == str(UNKNOWN)
         assert await now.looks() is State.ROLLING_BACK
+        assert set(now.prometheus.rollouts) == {now.deciding.rollout.id}
 
 
 async def test_what_is_held_back_is_known_and_told_once() -> None:
@@ -451,11 +458,38 @@ async def test_a_hold_ends_after_three_looks_that_showed_nothing() -> None:
         assert (now.deciding.rollout.actor, now.deciding.rollout.reason) == ("prometheus", "CanaryBlind is over")
 
 
+async def test_what_a_person_has_overruled_keeps_no_hold_from_ending() -> None:
+    """Whoever cancels a countdown has decided about its alert; another cause's hold ends with that cause."""
+    async with scene(Rollback(countdown=60)) as now:
+        now.prometheus.now = [now.errors]
+        await now.looks()
+        await now.deciding.order("resume")
+        now.prometheus.now = [now.errors, now.no_data]
+        assert await now.looks() is State.HOLDING
+
+        now.prometheus.now = [now.errors]
+
+        assert await now.looks(3) is State.PHASE
+
+
 async def test_a_dry_run_neither_rolls_back_nor_holds() -> None:
     """A rollback alert and a moment without data are told, and the rollout goes on."""
     async with scene(Rollback(dry_run=True)) as now:
         now.prometheus.now = [now.errors, now.no_data]
         assert await now.looks(3) is State.PHASE
+
+
+async def test_a_rollout_that_began_as_a_dry_run_stays_one() -> None:
+    """Whatever the policy file says by now, what only pretends keeps no hold from ending."""
+    async with scene(Rollback(dry_run=True)) as now:
+        store = now.deciding.store
+        hold = Hold(actor="alertmanager", reason="", cause="CanaryBlind", lifts=True)
+        await store.propose(Seen.of(store.rollout), hold)
+        now.deciding.plans.file = Policy(service=SERVICE)
+        now.prometheus.now = [now.errors]
+
+        assert await now.looks(2) is State.HOLDING
+        assert await now.looks() is State.PHASE
 
 
 @pytest.mark.parametrize("question", ["now", "past"])
@@ -486,6 +520,22 @@ async def test_a_hold_that_was_set_anew_needs_three_looks_of_its_own() -> None:
 
         assert await now.looks(2) is State.HOLDING
         assert await now.looks() is State.PHASE
+
+
+async def test_a_hold_that_is_set_anew_while_the_lead_is_asked_stays() -> None:
+    """What ends is the hold that was looked at, and no other."""
+    async with scene() as now:
+        await now.held()
+        await now.looks(2)
+
+        async def hold_anew() -> bool:
+            await now.deciding.order("resume")
+            await now.deciding.order("hold")
+            return True
+
+        now.leader.may_act = hold_anew  # type: ignore[method-assign]
+        assert await now.looks() is State.HOLDING
+        assert now.deciding.rollout.actor == "ann"
 
 
 @pytest.mark.parametrize("cause", [Cause.MANUAL, Cause.MAX_DURATION, Cause.WATCHDOG])
@@ -582,6 +632,38 @@ async def test_no_answer_breaks_the_poller_or_lifts_a_hold(answer: bytes) -> Non
         assert await real.objections.to(now.deciding.rollout)
 
 
+async def test_trouble_with_prometheus_is_logged_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
+    """Not at every look, and again when it comes back."""
+    async with scene() as now:
+        answers: list[list[Alert] | RemoteError] = [UNKNOWN, UNKNOWN, [], UNKNOWN]
+        for answer in answers:
+            now.prometheus.now = answer
+            await now.looks()
+        told = [record for record in caplog.records if record.name == "canary.alerts"]
+        said = ("WARNING", "Prometheus gives no usable answer", str(UNKNOWN))
+        assert [(record.levelname, record.getMessage(), vars(record)["canary_fields"]["error"]) for record in told] == [
+            said,
+            said,
+        ]
+
+
+async def test_it_looks_at_once_and_then_regularly_or_when_woken() -> None:
+    """Every ten seconds, as it was told to; whoever wakes it waits for nothing."""
+    clock = StandingClock()
+    async with Deciding.about(Policy(service=SERVICE), clock=clock) as deciding:
+        now = Scene(deciding)
+        running = asyncio.ensure_future(now.poller.run())
+        await settled()
+        assert now.prometheus.windows == [DAYS]
+        now.poller.wake_up.set()
+        await settled()
+        assert now.prometheus.windows == [DAYS, 60]
+        await clock.wait_over()
+        assert now.prometheus.windows == [DAYS, 60, 70]
+        assert set(clock.waits_seconds) == {10}
+        running.cancel()
+
+
 # How far back it asks.
 
 
@@ -616,6 +698,7 @@ async def test_another_rollout_is_asked_about_from_its_start() -> None:
     """What was known of the one before does not shorten the first look at the next."""
     async with scene() as now:
         await now.looks(2)
+        first = now.deciding.rollout.id
         await now.deciding.order("promote")
         now.deciding.clock.advance(1)
         await now.deciding.order("start", canary="v3.0", stable="v2.0", force=True)
@@ -623,6 +706,8 @@ async def test_another_rollout_is_asked_about_from_its_start() -> None:
 
         assert await now.looks() is State.ROLLING_BACK
         assert now.prometheus.windows == [DAYS, 70, DAYS]
+        second = now.deciding.rollout.id
+        assert now.prometheus.rollouts == [first, first, first, first, second, second]
 
 
 async def test_ended_silences_count_for_the_time_that_is_asked_about() -> None:
@@ -699,7 +784,18 @@ async def test_nothing_is_asked_about_what_is_over() -> None:
         assert await now.looks() is State.PROMOTED
         assert Kind.RECORDED in await now.deciding.kinds()
     async with scene() as now:
+        assert (now.poller.error, now.poller.firing) == ("", ())
         await now.deciding.order("rollback")
         await now.looks()
         assert now.prometheus.windows == []
         assert now.poller.firing == ()
+
+
+async def test_what_was_wrong_with_the_answer_is_over_with_the_rollout() -> None:
+    """Nobody is left to wonder about an answer that is no longer needed."""
+    async with scene() as now:
+        now.prometheus.now = UNKNOWN
+        await now.looks()
+        await now.deciding.order("rollback")
+        await now.looks()
+        assert now.poller.error == ""

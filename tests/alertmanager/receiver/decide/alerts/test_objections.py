@@ -1,24 +1,34 @@
 """What Prometheus says against going on: an alert that lowers, no answer, or no word that the phase is complete."""
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
 
 from alertmanager.receiver.decide.alerts.objections import Objections, completes, lowering
-from alertmanager.receiver.decide.alerts.silences import HeldBack
-from alertmanager.receiver.decide.promotion.waiting import Evidence, Reason, Waiting, objecting, unanswered
+from alertmanager.receiver.decide.alerts.silences import HeldBack, InForce
+from alertmanager.receiver.decide.promotion.waiting import (
+    Evidence,
+    Reason,
+    Waiting,
+    objecting,
+    unanswered,
+    undelivered,
+)
 from canary import names
 from canary.errors import RemoteError
 from canary.policy.model import Policy
+from canary.policy.pinning.digest import deciding
 from canary.policy.release import Phase, Rollback
-from canary.prometheus import Alert, Inhibited, Suppression
+from canary.prometheus import Alert, Inhibited, Silence, Suppression
 from canary.rollout.folding import fold
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from tests.support.clock import FakeClock
 from tests.support.receiving.entries import started
 
-ROLLOUT = fold([started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC))])["r1"]
+STARTED = started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC))
+ROLLOUT = fold([STARTED])["r1"]
 
 
 def alert(name: str, action: str, **labels: str) -> Alert:
@@ -28,7 +38,9 @@ def alert(name: str, action: str, **labels: str) -> Alert:
 
 COMPLETE = alert(names.PHASE_COMPLETE, "advance", phase="0")
 PLANS = Plans(Policy(service="shop"))
-DRY = Plans(Policy(service="shop", rollback=Rollback(dry_run=True)))
+DRY_POLICY = Policy(service="shop", rollback=Rollback(dry_run=True))
+DRY = Plans(DRY_POLICY)
+BEGUN_DRY = fold([dataclasses.replace(STARTED, policy=deciding(DRY_POLICY))])["r1"]
 MANUAL = Plans(Policy(service="shop", phases=(Phase(traffic=0.05, duration=60, gate="manual"),)))
 HARM = alert("CanaryHighErrorRate", "rollback")
 NOT_SHOWN = Waiting(Reason.PROMETHEUS, "the alert is not shown")
@@ -54,16 +66,24 @@ class Asked:
 
 
 class Nothing(HeldBack):
-    """Knows of these inhibitions."""
+    """Knows of these inhibitions, and of this silence on the advance."""
 
-    def __init__(self, *inhibited: Alert) -> None:
+    def __init__(self, *inhibited: Alert, silence: Silence | None = None, keeps: str = "") -> None:
         blind = alert(names.BLIND_ALERT, "hold").labels
         self.known = Suppression((), [Inhibited(one.labels, blind) for one in inhibited])
+        self.in_force = (InForce(silence, "advance"),) if silence else ()
+        self.keeps = keeps
 
     async def ask(self, rollout: Rollout, window_seconds: float) -> Suppression:
         """What is known."""
-        assert (rollout, window_seconds) == (ROLLOUT, 0)
+        assert (rollout.id, window_seconds) == (ROLLOUT.id, 0)
         return self.known
+
+    async def keeps_key_back(self, rollout: Rollout) -> str:
+        """What else keeps the advance back; where a silence is known, nobody asks."""
+        assert rollout == ROLLOUT
+        assert not self.in_force
+        return self.keeps
 
 
 class Shown(Evidence):
@@ -114,6 +134,22 @@ async def test_the_key_is_the_advance_alert_of_this_phase() -> None:
     assert away == unanswered(RemoteError("away"))
 
 
+async def test_the_next_step_of_a_finish_needs_no_key() -> None:
+    """It goes on unless an alert speaks against it, or Prometheus does not answer."""
+    assert await objections(Asked()).to_step(ROLLOUT) is None
+    assert await objections(Asked(HARM)).to_step(ROLLOUT) == objecting([HARM])
+    assert await objections(Asked(error="away")).to_step(ROLLOUT) == unanswered(RemoteError("away"))
+
+
+async def test_a_key_that_alertmanager_keeps_is_waited_for_with_what_keeps_it() -> None:
+    """A silence that is known says enough; without one Alertmanager is asked what else it may be."""
+    silence = Silence((), NOW, active=True, author="bob", comment="lunch")
+    mute = "a mute time"
+
+    assert await objections(Asked(), Nothing(silence=silence)).to_delivery(ROLLOUT) == undelivered(silence, "")
+    assert await objections(Asked(), Nothing(keeps=mute)).to_delivery(ROLLOUT) == undelivered(None, mute)
+
+
 async def test_where_a_person_decides_the_alert_asks_for_nothing() -> None:
     """A phase with a manual gate is complete by the alert that people get."""
     by_hand = alert(names.PHASE_COMPLETE, "none", phase="0")
@@ -127,6 +163,7 @@ async def test_a_dry_run_does_not_stand_in_the_way() -> None:
 
     assert await objections(Asked(dry)).to(ROLLOUT) == ""
     assert await objections(Asked(HARM), plans=DRY).to(ROLLOUT) == ""
+    assert await objections(Asked(HARM), plans=PLANS).to(BEGUN_DRY) == ""
     assert await objections(Asked(alert("CanaryBlind", "hold")), plans=DRY).to(ROLLOUT) != ""
 
 

@@ -7,7 +7,16 @@ from datetime import timedelta
 import pytest
 
 from alertmanager.receiver.decide.alerts.admission import Outcome
-from alertmanager.receiver.decide.promotion.waiting import Reason, Waiting, closed, person, undelivered
+from alertmanager.receiver.decide.promotion.waiting import (
+    Reason,
+    Waiting,
+    closed,
+    frozen,
+    held,
+    person,
+    phase_time,
+    undelivered,
+)
 from canary import names
 from canary.errors import RefusedError
 from canary.policy.gates import ApprovalGate, Gate, UrlGate
@@ -17,6 +26,7 @@ from canary.rollout.commands.commands import GiveUp
 from canary.rollout.entries import Recorded
 from canary.rollout.kinds import Kind
 from canary.rollout.state import State
+from tests.support.clock import StandingClock, settled
 from tests.support.receiving.deciding import AwayJournal, Deciding
 
 PHASES = (Phase(traffic=0.05, duration=300), Phase(traffic=0.5, duration=300), Phase(traffic=1, duration=300))
@@ -207,6 +217,26 @@ async def test_how_soon_it_is_tried_again() -> None:
         assert await deciding.promoter.step() == poll
 
 
+async def test_what_people_read_is_what_the_rollout_waits_for() -> None:
+    """The phase's time and when it is over, a freeze, a hold; nothing where no rollout goes on, or began."""
+    nothing = Deciding(PLAIN, AwayJournal())
+    assert nothing.promoter.waiting is None
+    await nothing.promoter.step()
+    assert nothing.promoter.waiting is None
+    async with Deciding.about(PLAIN) as deciding:
+        await deciding.passes(100)
+        assert deciding.promoter.waiting == phase_time(deciding.clock.now() + timedelta(seconds=200))
+        await deciding.freezes.begin(deciding.clock.now() + timedelta(hours=1), actor="ann", reason="sale")
+        await deciding.passes(200)
+        assert deciding.promoter.waiting == frozen(deciding.freezes.active)
+        await deciding.order("hold")
+        await deciding.promoter.step()
+        assert deciding.promoter.waiting == held(deciding.rollout)
+        await deciding.order("rollback")
+        await deciding.promoter.step()
+        assert deciding.promoter.waiting is None
+
+
 async def test_who_stands_by_raises_nothing_and_tells_nobody() -> None:
     """Another receiver does, by the same keys; what people read here is what is waited for all the same."""
     async with Deciding.about(PLAIN) as deciding:
@@ -335,8 +365,10 @@ async def test_after_the_users_own_gate_prometheus_is_asked_again(meanwhile: str
     ],
 )
 async def test_people_are_told_once_what_waits_for_them(gate: Gate, reason: str) -> None:
-    """Which phase, and how many of them; and what the rollout waits for says the same."""
-    async with Deciding.about(gated(gate)) as deciding:
+    """Which phase, and how many of them, whatever the next one needs; what the rollout waits for says the same."""
+    crowd = Phase(traffic=0.5, duration=300, gate=ApprovalGate(approvers=3))
+    phases = (Phase(traffic=0.05, duration=300, gate=gate), crowd, PHASES[-1])
+    async with Deciding.about(Policy(service="shop", phases=phases, receiver=CALM)) as deciding:
         for _ in range(3):
             await deciding.passes(300)
         told = [entry for entry in await deciding.entries() if isinstance(entry, Recorded)]
@@ -396,3 +428,16 @@ async def test_a_key_wakes_it_and_so_does_a_decision() -> None:
             await asyncio.sleep(0)
         running.cancel()
         assert (deciding.rollout.phase, advanced_at[0]) == (1, began)
+
+
+async def test_a_decision_is_heard_although_nobody_has_waited_long() -> None:
+    """Whoever holds a rollout reads at once that it is held."""
+    clock = StandingClock()
+    async with Deciding.about(PLAIN, clock=clock) as deciding:
+        running = asyncio.ensure_future(deciding.promoter.run())
+        await settled()
+        began = clock.monotonic()
+        await deciding.order("hold")
+        await settled()
+        assert (deciding.promoter.waiting, clock.monotonic()) == (held(deciding.rollout), began)
+        running.cancel()
