@@ -57,6 +57,7 @@ COUNTING = after(Held(**WHO, cause="CanaryX", rollback_at=LATER))
 PROMOTED = after(Promoted(**WHO))
 FINISH = (Promoted(**WHO), FinishBegan(**WHO, weights=(0.5, 0.0), step_seconds=60.0))
 FINISHING = after(*FINISH)
+HALF_BACK = after(*FINISH, FinishStepped(**WHO, step=0))
 STOPPING = after(*FINISH, FinishStepped(**WHO, step=1), StepDone(**WHO, step=Step.TRAFFIC))
 ROLLING_BACK = after(RollbackDecided(**WHO, cause="CanaryX"))
 ROLLED_BACK = after(RollbackDecided(**WHO, cause="CanaryX"), RolledBack(**WHO))
@@ -125,6 +126,7 @@ AGREED = "2 of 2 approvals (cleo, dora)"
         (Hold(**ANN, cause="CanaryY"), HELD, Held(**WHO, cause="CanaryY")),
         (Hold(**ANN, cause="by_hand", weight=0.02), RUNNING, Held(**WHO, cause="by_hand", weight=0.02)),
         (Hold(**ANN, cause="by_hand", weight=0.5), PROMOTED, Held(**WHO, cause="by_hand", weight=0.5)),
+        (Hold(**ANN, cause="by_hand", weight=0.8), HALF_BACK, Held(**WHO, cause="by_hand", weight=0.8)),
         (Resume(**ANN), HELD, Resumed(**WHO)),
         (
             RollBack(**ANN, category=Category.CODE),
@@ -170,6 +172,7 @@ def test_a_command_is_this_entry(command: Command, rollout: Rollout | None, entr
         ),
         (Hold(**ANN, weight=0.05), RUNNING, "cannot hold: the weight is 5% already"),
         (Hold(**ANN, weight=1.0), FINISHING, "cannot hold: the weight is 100% already"),
+        (Hold(**ANN, weight=0.3), HALF_BACK, "cannot hold: the weight is 50% already"),
         (Hold(**ANN, cause="CanaryY", phase=1), RUNNING, "phase 1 of rollout r1 has begun meanwhile"),
         (
             Hold(**ANN, cause="CanaryX", rollback_at=LATER),
