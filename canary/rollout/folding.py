@@ -138,8 +138,7 @@ def _fits(rollout: Rollout, entry: Entry) -> bool:
 
 
 def _applied(rollout: Rollout, entry: Entry) -> Rollout:
-    told = replace(rollout, reason=entry.reason, actor=entry.actor)
-    decided = replace(told, decision=entry.seq, decided=_moment(entry)) if entry.decides else rollout
+    decided = replace(rollout, reason=entry.reason, actor=entry.actor, decision=entry.seq, decided=_moment(entry))
     match entry:
         case Advanced():
             return _advanced(decided, entry)
@@ -300,8 +299,7 @@ def _finishing(told: Rollout, entry: FinishBegan | FinishStepped | FinishReturne
 def _frozen(told: Rollout, finishing: Finishing, entry: Held) -> Rollout:
     """While a release is finished a hold freezes the step; by hand, customers go to the canary's servers only."""
     held = replace(told, finishing=replace(finishing, frozen=True), cause=entry.cause, lifts=entry.lifts)
-    raised = entry.weight is not None and entry.weight > told.weight
-    return _weighted(held, entry, entry.weight or 0.0) if raised else held
+    return _weighted(held, entry, max(told.weight, entry.weight or 0.0))
 
 
 def _weighted(told: Rollout, entry: Entry, weight: float) -> Rollout:

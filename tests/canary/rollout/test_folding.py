@@ -11,7 +11,7 @@ from canary.rollout.commands.commands import Advance
 from canary.rollout.entries import Entry
 from canary.rollout.folding import fold, newest
 from canary.rollout.kinds import Kind, Step
-from canary.rollout.state import Rollout, State
+from canary.rollout.state import Rollout, State, Weight
 from scripts import journals
 from tests.support.receiving.entries import entry as entry_of
 from tests.support.receiving.entries import started
@@ -35,6 +35,7 @@ def told(kind: Kind, minutes: float = 1, **data: object) -> Entry:
 
 HELD = told(Kind.HELD, cause="CanaryBlind", lifts=True)
 ROLLBACK = told(Kind.ROLLBACK, 2, cause="CanaryHighErrorRate")
+FINISHING = (told(Kind.PROMOTED, 5), told(Kind.FINISHING, 6, weights=(0.5, 0.0), step_seconds=60.0))
 
 
 def test_a_journal_means_what_it_meant() -> None:
@@ -82,6 +83,31 @@ def test_a_hold_keeps_share_and_clock() -> None:
     assert resumed.resumed_at == NOON + timedelta(minutes=9)
 
 
+def test_a_freeze_of_the_finishing_ends_with_its_cause() -> None:
+    """Frozen, nobody leaves the canary's servers, and a person may raise them; resumed, the step's share is back."""
+    stepped = (*FINISHING, told(Kind.FINISH_STEP, 7, step=0))
+    shares = [after(*stepped, told(Kind.HELD, 8, weight=weight)).weight for weight in (None, 0.2, 0.5, 0.8)]
+    assert shares == [0.5, 0.5, 0.5, 0.8]
+
+    frozen = (*stepped, told(Kind.HELD, 8, cause="servers", lifts=True, weight=0.8))
+    assert (after(*frozen).frozen, after(*frozen).cause, after(*frozen).lifts) == (True, "servers", True)
+
+    resumed = after(*frozen, told(Kind.RESUMED, 9))
+    assert (resumed.state, resumed.frozen, resumed.cause, resumed.lifts) == (State.FINISHING, False, "", False)
+    assert resumed.weights[-2:] == (
+        Weight(NOON + timedelta(minutes=8), 0.8),
+        Weight(NOON + timedelta(minutes=9), 0.5),
+    )
+
+
+def test_a_hold_after_an_interrupted_finishing_can_be_resumed() -> None:
+    """A journal may say that a rollout went to a phase from the middle of its finishing: it is held as in any other."""
+    advanced = (*FINISHING, told(Kind.ADVANCED, 7, phase=1), told(Kind.HELD, 8))
+
+    assert after(*advanced).state is State.HOLDING
+    assert after(*advanced, told(Kind.RESUMED, 9)).state is State.PHASE
+
+
 def test_a_hold_while_baking_goes_back_to_baking() -> None:
     """A rollout that was held at 100 % bakes on when it is resumed."""
     baking = [told(Kind.ADVANCED, 5, phase=3), HELD]
@@ -99,6 +125,25 @@ def test_a_rollback_takes_everybody_off_and_collects_its_steps() -> None:
     assert rolling.steps == {Step.TRAFFIC}
     assert (done.state, done.weight, done.reason) == (State.ROLLED_BACK, 0, "because")
     assert not done.running
+
+
+def test_a_rollback_ends_a_countdown() -> None:
+    """Nobody can cancel any more what has begun, so no end of the countdown is shown."""
+    counting = told(Kind.HELD, cause="CanaryX", rollback_at="2026-01-31T12:30:00Z")
+
+    assert after(counting).rollback_at == NOON + timedelta(minutes=30)
+    assert after(counting, ROLLBACK).rollback_at is None
+
+
+def test_whoever_agreed_to_another_plan_has_not_agreed_to_this_one() -> None:
+    """An amendment makes every approval void: the phase that it was about may be another one now."""
+    agreed = told(Kind.APPROVED, approver="cleo", target=1)
+    amended = told(
+        Kind.AMENDED, 2, phase=0, traffic=[0.05, 1], durations_seconds=[60, 60], digest="d2", policy={"service": "shop"}
+    )
+
+    assert after(agreed).approvals == {("cleo", 1)}
+    assert after(agreed, amended).approvals == frozenset()
 
 
 def test_entries_of_older_rollouts_stay_with_them() -> None:
@@ -188,6 +233,9 @@ def test_with_slots_finishing_is_a_change_of_roles() -> None:
     finished = fold([told(Kind.FINISHED, 3)], slotted)["r1"]
     assert (finished.state, finished.stable_slot, finished.weight) == (State.FINISHED, "b", 0.0)
     assert finished.version_weight == 1.0
+    reported = [told(Kind.STEP_DONE, 2, step=step) for step in ("log", "report")]
+    again = fold([*reported, told(Kind.FINISHED, 3)], slotted)["r1"]
+    assert again.steps == {Step.LOG}, "the report is made anew"
 
     late = fold([told(Kind.FINISHED, 3)], fold([replace(STARTED, stable_slot="b"), HELD]))["r1"]
     assert (late.state, late.stable_slot) == (State.HOLDING, "b"), (

@@ -7,6 +7,7 @@ import pytest
 
 from canary.errors import RefusedError
 from canary.rollout.commands.commands import Adopt, Advance, Command, GiveUp, Hold, Promote, Resume, RollBack, Start
+from canary.rollout.commands.refusals import described
 from canary.rollout.commands.seen import Seen
 from canary.rollout.entries import (
     Adopted,
@@ -14,15 +15,17 @@ from canary.rollout.entries import (
     Entry,
     Failed,
     FinishBegan,
+    FinishStepped,
     Held,
     Promoted,
     Resumed,
     RollbackDecided,
     RolledBack,
     Started,
+    StepDone,
 )
 from canary.rollout.folding import fold
-from canary.rollout.kinds import Category
+from canary.rollout.kinds import Category, Step
 from canary.rollout.passport import Passport
 from canary.rollout.plan.planentries import Approved
 from canary.rollout.state import Rollout
@@ -52,7 +55,10 @@ LAST = after(Advanced(**WHO, phase=2))
 HELD = after(Held(**WHO, cause="CanaryBlind", lifts=True))
 COUNTING = after(Held(**WHO, cause="CanaryX", rollback_at=LATER))
 PROMOTED = after(Promoted(**WHO))
-FINISHING = after(Promoted(**WHO), FinishBegan(**WHO, weights=(0.5, 0.0), step_seconds=60.0))
+FINISH = (Promoted(**WHO), FinishBegan(**WHO, weights=(0.5, 0.0), step_seconds=60.0))
+FINISHING = after(*FINISH)
+HALF_BACK = after(*FINISH, FinishStepped(**WHO, step=0))
+STOPPING = after(*FINISH, FinishStepped(**WHO, step=1), StepDone(**WHO, step=Step.TRAFFIC))
 ROLLING_BACK = after(RollbackDecided(**WHO, cause="CanaryX"))
 ROLLED_BACK = after(RollbackDecided(**WHO, cause="CanaryX"), RolledBack(**WHO))
 TWO_NEEDED = after(Advanced(**WHO, phase=1), policy=GATED)
@@ -73,6 +79,11 @@ AGREED = "2 of 2 approvals (cleo, dora)"
                 rollout="r2", at=LATER, actor="ann", reason="v2.0 against v1.0: because",
                 **VERSIONS, **PHASES, **PLAN, passport=Passport(before="never"), stable_slot="b",
             ),
+        ),
+        (
+            Start(actor="ann", rollout="r2", **VERSIONS, **PHASES),
+            None,
+            Started(rollout="r2", at=LATER, actor="ann", reason="v2.0 against v1.0", **VERSIONS, **PHASES),
         ),
         (
             ADOPT,
@@ -107,14 +118,15 @@ AGREED = "2 of 2 approvals (cleo, dora)"
         (Hold(**ANN), RUNNING, Held(**WHO, cause="manual")),
         (Hold(**ANN), HELD, Held(**WHO, cause="manual")),
         (
-            Hold(**ANN, cause="CanaryY", lifts=True, phase=0),
+            Hold(**ANN, cause="CanaryY", lifts=True, phase=0, kpi="orders"),
             RUNNING,
-            Held(**WHO, cause="CanaryY", lifts=True),
+            Held(**WHO, cause="CanaryY", lifts=True, kpi="orders"),
         ),
         (Hold(**ANN, cause="CanaryY", rollback_at=LATER), HELD, Held(**WHO, cause="CanaryY", rollback_at=LATER)),
         (Hold(**ANN, cause="CanaryY"), HELD, Held(**WHO, cause="CanaryY")),
         (Hold(**ANN, cause="by_hand", weight=0.02), RUNNING, Held(**WHO, cause="by_hand", weight=0.02)),
         (Hold(**ANN, cause="by_hand", weight=0.5), PROMOTED, Held(**WHO, cause="by_hand", weight=0.5)),
+        (Hold(**ANN, cause="by_hand", weight=0.8), HALF_BACK, Held(**WHO, cause="by_hand", weight=0.8)),
         (Resume(**ANN), HELD, Resumed(**WHO)),
         (
             RollBack(**ANN, category=Category.CODE),
@@ -123,9 +135,9 @@ AGREED = "2 of 2 approvals (cleo, dora)"
         ),
         (RollBack(**ANN), PROMOTED, RollbackDecided(**WHO, cause="manual")),
         (
-            RollBack(**ANN, cause="CanaryX", automatic=True, countdown=True),
+            RollBack(**ANN, cause="CanaryX", automatic=True, countdown=True, kpi="orders"),
             COUNTING,
-            RollbackDecided(**WHO, cause="CanaryX"),
+            RollbackDecided(**WHO, cause="CanaryX", kpi="orders"),
         ),
         (GiveUp(**ANN), ROLLING_BACK, Failed(**WHO)),
     ],
@@ -160,6 +172,7 @@ def test_a_command_is_this_entry(command: Command, rollout: Rollout | None, entr
         ),
         (Hold(**ANN, weight=0.05), RUNNING, "cannot hold: the weight is 5% already"),
         (Hold(**ANN, weight=1.0), FINISHING, "cannot hold: the weight is 100% already"),
+        (Hold(**ANN, weight=0.3), HALF_BACK, "cannot hold: the weight is 50% already"),
         (Hold(**ANN, cause="CanaryY", phase=1), RUNNING, "phase 1 of rollout r1 has begun meanwhile"),
         (
             Hold(**ANN, cause="CanaryX", rollback_at=LATER),
@@ -190,6 +203,7 @@ def test_a_refusal_says_this(command: Command, rollout: Rollout | None, why: str
         (Advance(**ANN), HELD, "advance"),
         (Promote(**ANN), ROLLED_BACK, "promote"),
         (Hold(**ANN), ROLLED_BACK, "hold"),
+        (Hold(**ANN), STOPPING, "hold"),
         (Hold(**ANN, cause="CanaryY", lifts=True), HELD, "hold"),
         (Hold(**ANN, cause="CanaryY", rollback_at=LATER), COUNTING, "hold"),
         (Resume(**ANN), RUNNING, "resume"),
@@ -202,11 +216,11 @@ def test_a_refusal_says_this(command: Command, rollout: Rollout | None, why: str
 def test_a_state_that_takes_no_such_command_says_what_cannot_be_done(
     command: Command, state: Rollout, what: str
 ) -> None:
-    """The refusal begins with what was wanted."""
+    """The refusal begins with what was wanted, and with the state that is in the way."""
     with pytest.raises(RefusedError) as refused:
         command.entry(state, LATER)
 
-    assert str(refused.value).startswith(f"cannot {what}: ")
+    assert str(refused.value).startswith(f"cannot {what}: rollout r1 is {described(state)}; possible now: ")
 
 
 def test_the_same_key_means_the_same_request_only_for_the_same_thing() -> None:
