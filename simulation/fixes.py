@@ -183,7 +183,7 @@ FIXES = (
     Revert(
         "a dry run stays held",
         f"{_DECIDE}/alerts/alertpoller.py",
-        "        wrong = [alert for alert in wrong if not self._handler.only_pretends(rollout, alert)]",
+        "        wrong = [alert for alert in wrong if not self._handler.does_nothing(rollout, alert)]",
         "",
     ),
     Revert(
