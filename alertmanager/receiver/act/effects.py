@@ -40,6 +40,8 @@ from canary.units import format_ratio
 # One that answers at all does so within milliseconds, and a raise that is late is tried again.
 _RAISING_SECONDS = 0.5
 
+_BACK = "the journal has just come back, and others may not have written yet what they lowered without it"
+
 
 class Effects:
     """Everything that this receiver can do to the world, each behind the two questions.
@@ -221,7 +223,7 @@ class Effects:
             if self._store.unread and not lowers:
                 raise JournalError(self._store.unread, place=place, remedy="its weight stays as it is")
             if self._store.settling and not lowers:
-                raise RefusedError("the journal has just come back; others may have lowered meanwhile", place=place)
+                raise JournalError(_BACK, place=place, remedy="its weight is raised in some seconds")
 
         if lowers:
             await self._permission.require_lead(place)

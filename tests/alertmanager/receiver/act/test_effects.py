@@ -81,7 +81,7 @@ async def test_nobody_is_raised_as_soon_as_the_journal_is_back(leader: Acting, w
         await leader.store.refresh()
     leader.journal.broken = False
 
-    with pytest.raises(RefusedError, match="router edge: the journal has just come back"):
+    with pytest.raises(JournalError, match="router edge: the journal has just come back"):
         await leader.effects.set_weight("edge", half, still=lambda: True)
     await leader.effects.set_weight("edge", closed, still=lambda: True, lowers=True)
     leader.clock.advance(12)

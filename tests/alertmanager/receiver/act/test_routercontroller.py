@@ -180,6 +180,9 @@ async def test_without_the_journal_nobody_gets_onto_the_canary(leader: Acting, w
 
     leader.journal.broken = False
     await leader.controller.step()
+    assert "the journal has just come back" in leader.controller.error
+    leader.clock.advance(12)
+    await leader.controller.step()
     assert leader.controller.follows(five(leader))
 
 
