@@ -20,8 +20,8 @@ from simulation.truth import Truth
 
 # What silences a heartbeat: everything of the service, as for a deployment, or the alert that seems to be noise.
 _SILENCES = ({names.SERVICE: SERVICE}, {"alertname": names.WATCHDOG})
-# From a decision until every router has it, in a healthy world: the next look, and the way there; and what is not raised
-# right after the journal was away.
+# From a decision until every router has it, in a healthy world: the next look, and the way there; and what is not
+# raised right after the journal was away.
 _FOLLOWS_SECONDS = 30.0
 # Until Prometheus has scraped the old digest, and until it has evaluated for long enough that the alert fires.
 _SHOWN_SECONDS = 2 * INTERVAL_SECONDS
