@@ -65,7 +65,9 @@ class Operators:
         rollout = self._truth.newest
         if rollout is None or rollout.state not in UNFINISHED:
             return
-        if rollout.state is State.PROMOTED:
+        if rollout.state is State.PROMOTED and _is_for_people(rollout):
+            await self._roll_back(rollout)
+        elif rollout.state is State.PROMOTED:
             answer = await self.give("finish", "ann")
             known = {one.canary for one in self._truth.rollouts.values()}
             if "of the slot" in answer and self._fleet.canary not in known:
@@ -142,7 +144,7 @@ class Operators:
             # Of a harmful version people see the errors, and nobody but they take the customers back.
             harmful = bool(self._truth.wrong.get(rollout.canary))
             await (self._roll_back(rollout) if harmful else self.give("resume", "duty"))
-        elif rollout.overridden or any(key.startswith("dry_run:") for key in rollout.recorded):
+        elif _is_for_people(rollout):
             # What is not rolled back never completes its phase while the alert fires: that, too, is for people.
             await self._roll_back(rollout)
         elif rollout.state in (State.PHASE, State.BAKING) and f"gate:{rollout.phase}" in rollout.recorded:
@@ -223,3 +225,8 @@ class Operators:
     def _seen(self, host: Host) -> Seen:
         receiver = host.receiver
         return Seen.of(receiver.store.rollout if receiver is not None else self._truth.newest)
+
+
+def _is_for_people(rollout: Rollout) -> bool:
+    """Whether an alert that would have rolled it back was left to them."""
+    return bool(rollout.overridden) or any(key.startswith("dry_run:") for key in rollout.recorded)

@@ -6,6 +6,7 @@ version, and rolling back to servers that no longer do. Neither is left to memor
 
 from typing import Protocol
 
+from alertmanager.receiver.act.deployment import to_be_deployed
 from alertmanager.receiver.decide.finish.servers import Servers
 from canary.errors import RefusedError
 from canary.rollout.commands.commands import Command
@@ -151,13 +152,17 @@ class FinishCommands:
         """Refuse to roll a promoted release back to servers that no longer run the version before it.
 
         Raises:
-            RefusedError: some stable server is known to run another version, or the traffic is returning already.
+            RefusedError: some stable server is known to run another version or is being given it, or the traffic is
+                returning already.
         """
         rollout = self._store.rollout
         if rollout is None or rollout.state not in UNFINISHED:
             return
         servers = await self._servers.stable()
         others = servers.others(rollout.stable)
+        if self._plans.file.process.deploy_stable and to_be_deployed(rollout):
+            # What they say now is of the moment before the program that runs is done with them.
+            others = f"all are being given {rollout.canary}"
         returning = rollout.finishing is not None and rollout.finishing.step >= 0
         if others or (returning and not servers.running(rollout.stable)):
             known = others or f"nobody knows what they run ({servers.unknown})"

@@ -415,6 +415,21 @@ async def test_the_stable_servers_are_deployed_to_first(shop: Shop) -> None:
     assert shop.deployment.done == ["v2.0"]
 
 
+async def test_nobody_is_rolled_back_to_servers_that_are_being_given_the_new_version(shop: Shop) -> None:
+    """They still say v1.0, and run v2.0 as soon as the program is done with them; a deployment that failed is none."""
+    shop.runs("v1.0")
+    shop.deployment.configured, shop.deployment.refuses = True, "expected exit status 0, found 1"
+    deploying(shop)
+    await shop.finish()
+    with pytest.raises(RefusedError, match=r"would not bring v1\.0 back: .*, all are being given v2\.0; deploy v1\.0"):
+        await shop.finish(Verb.ROLLBACK)
+
+    await shop.look(3)
+    await shop.finish(Verb.ROLLBACK)
+
+    assert shop.state is State.ROLLING_BACK
+
+
 async def test_a_deployment_that_fails_freezes_and_is_tried_again_when_asked(shop: Shop) -> None:
     """It is not run again and again; `canary resume` runs it once more."""
     shop.runs("v1.0")
