@@ -219,8 +219,8 @@ FIXES = (
     Revert(
         "life: a rollout begins in a change freeze",
         f"{_DECIDE}/commands.py",
-        "        if not request.force and (freeze := self._freezes.active):",
-        "        if request.force and (freeze := self._freezes.active):",
+        "        if not request.force:\n            self._freezes.require_none(",
+        "        if request.force:\n            self._freezes.require_none(",
     ),
     Revert(
         "life: no silence is obeyed",

@@ -160,18 +160,13 @@ class Commands:
         operators = self._plans.file.receiver.operators
         return request.approver if not operators or request.approver in operators else ""
 
-    async def _propose(self, request: Request, command: Command) -> Entry:
+    async def _propose(
+        self, request: Request, command: Command, *, require: Callable[[], None] = lambda: None
+    ) -> Entry:
         if request.seen is None and not command.lowers:
             raise UnseenError(
                 f"{request.verb} does not say what it is about", remedy="send `seen` as `canary status --json` gives it"
             )
-        return await self._store.propose(request.seen, command, request=_key(request))
-
-    async def _propose_raising(self, request: Request, command: Command) -> Entry:
-        """What another receiver has frozen meanwhile is read only when this is written."""
-        require = partial(self._require_thawed, request)
-        if request.seen is None:
-            return await self._propose(request, command)
         return await self._store.propose(request.seen, command, request=_key(request), require=require)
 
     async def _finish(self, request: Request) -> Entry:
@@ -199,7 +194,7 @@ class Commands:
             objection = "" if request.force else await self._objection(rollout)
             if objection:
                 raise RefusedError(objection, place=f"cannot {request.verb}", remedy=_INSISTING)
-        return await self._propose_raising(request, command)
+        return await self._propose(request, command, require=partial(self._require_thawed, request))
 
     async def _roll_back(self, request: Request) -> Entry:
         """Also in doubt: then every router is sent to stable first, whatever the journal may say."""
@@ -277,9 +272,9 @@ class Commands:
         return await (self._raise(request, command) if raises else self._propose(request, command))
 
     def _require_thawed(self, request: Request) -> None:
-        """Refuse what raises in a freeze, which may have been read only now, unless its author insists."""
-        if not request.force and (freeze := self._freezes.active):
-            raise RefusedError(str(freeze), place=f"cannot {request.verb}", remedy=_INSISTING)
+        """Refuse what raises in a freeze, unless its author insists."""
+        if not request.force:
+            self._freezes.require_none(f"cannot {request.verb}", _INSISTING)
 
     async def _start(self, request: Request) -> Entry:
         _require_versions(request)
@@ -317,7 +312,7 @@ class Commands:
                 # way is then the one that this very request has begun.
                 if not self._store.answered(_key(request)):
                     raise
-        return await self._propose_raising(request, command)
+        return await self._propose(request, command, require=partial(self._require_thawed, request))
 
     async def _stable_slot(self) -> Slot | None:
         """The slot that is stable in a rollout that begins now: as the journal has it, else as the routers have it."""

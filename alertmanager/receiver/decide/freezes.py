@@ -70,10 +70,10 @@ class Freezes:
             self._found = self._look(now)
         return self._found[1] if self._found else None
 
-    def require_none(self) -> None:
-        """Raise RefusedError while one is in force, perhaps since the journal was read anew."""
+    def require_none(self, place: str = "", remedy: str = "") -> None:
+        """Raise RefusedError, with these words, while one is in force: it may have been read only now."""
         if freeze := self.active:
-            raise RefusedError(str(freeze))
+            raise RefusedError(str(freeze), place=place, remedy=remedy)
 
     def _still(self, now: datetime) -> bool:
         assert self._found is not None
