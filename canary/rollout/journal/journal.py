@@ -35,8 +35,7 @@ _TIMEOUT_SECONDS = 2.0
 
 # Of those who make one SQLite file at the same moment all but one are refused, without the time of waiting that they
 # ask for: whoever turns its log on while another one writes, and whoever writes after another one has.
-_TRIES = 40
-_AGAIN_SECONDS = 0.05
+_MAKING_SECONDS, _AGAIN_SECONDS = 10.0, 0.05
 
 METADATA = sa.MetaData()
 
@@ -116,12 +115,14 @@ class Journal:
 
     async def _create(self) -> None:
         """Reach the database and make the table; who does the same at this moment is waited for."""
-        for again in reversed(range(_TRIES)):
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + _MAKING_SECONDS
+        while True:
             try:
                 async with self._connection():
                     return
             except JournalError as error:
-                if not again or not is_contended(error.__cause__):
+                if loop.time() > ends or not is_contended(error.__cause__):
                     raise
             await asyncio.sleep(_AGAIN_SECONDS)
 
