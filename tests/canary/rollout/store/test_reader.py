@@ -84,34 +84,22 @@ async def test_a_journal_that_was_never_read_is_said_with_why() -> None:
     assert reader.fault == ""
 
 
-async def test_a_journal_that_has_lost_entries_is_not_believed(table: Table) -> None:
-    """Until it goes as far again as what was read, or a person takes it as it is."""
+@pytest.mark.parametrize(("left", "phase"), [(1, 0), (0, None)])
+async def test_a_journal_that_has_lost_entries_is_not_believed(table: Table, left: int, phase: int | None) -> None:
+    """However little is left of it: until it goes as far again as what was read, or a person begins in it anew."""
     reader = JournalReader(MemoryJournal(table, "shop"))
     await reader.renew()
-    table.truncate("shop", 1)
+    table.truncate("shop", left)
     await reader.renew()
 
-    assert reader.fault == "the journal is older than what was read from it before (position 1, known up to 2)"
-    assert reader.rollouts["r1"].phase == 1
+    lost = f"the journal is older than what was read from it before (position {left}, known up to 2)"
+    assert (reader.fault, reader.rollouts["r1"].phase) == (lost, 1)
 
     reader.begin(table.entries("shop"))
 
-    assert (reader.fault, reader.position, reader.rollouts["r1"].phase) == ("", 1, 0)
-
-
-async def test_a_journal_that_was_emptied_is_not_believed(table: Table) -> None:
-    """As one that is older, however little is left of it; a person may begin in it anew."""
-    reader = JournalReader(MemoryJournal(table, "shop"))
-    await reader.renew()
-    table.truncate("shop", 0)
-    await reader.renew()
-
-    assert reader.fault == "the journal is older than what was read from it before (position 0, known up to 2)"
-    assert reader.rollouts["r1"].phase == 1
-
-    reader.begin(table.entries("shop"))
-
-    assert (reader.fault, reader.end, reader.rollouts) == ("", 0, {})
+    assert (reader.fault, reader.position) == ("", left)
+    assert reader.end == (table.entries("shop")[-1] if left else 0)
+    assert [one.phase for one in reader.rollouts.values()] == ([] if phase is None else [phase])
 
 
 @pytest.mark.parametrize("went_on", [False, True])
