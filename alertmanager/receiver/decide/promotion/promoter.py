@@ -25,6 +25,7 @@ from canary.prometheus.alert import Alert
 from canary.rollout.commands.commands import Advance
 from canary.rollout.commands.records import Record
 from canary.rollout.commands.seen import Seen
+from canary.rollout.entries import Entry
 from canary.rollout.plan.approvals import Approvals, approvals
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout, State
@@ -88,11 +89,17 @@ class Promoter:
         self._key: _Moment | None = None
         self._wake_up = WakeUp(clock)
         self._log = Log("advance")
-        store.listen(lambda _: self._wake_up.set())
+        store.listen(self._heard)
 
     def confirm(self, alert: Alert) -> None:
         """Alertmanager's key, for the phase that the alert names."""
         self._key = _Moment(alert.labels[names.ROLLOUT], int(alert.labels[names.PHASE]), self._clock.monotonic())
+        self._wake_up.set()
+
+    def _heard(self, entry: Entry) -> None:
+        """A decision ends what Alertmanager said before it: a hold in between has ended its alert too."""
+        if entry.decides:
+            self._key = None
         self._wake_up.set()
 
     async def run(self) -> None:

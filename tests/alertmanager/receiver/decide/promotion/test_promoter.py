@@ -188,6 +188,22 @@ def gated(gate: Gate) -> Policy:
     return Policy(service="shop", phases=(Phase(traffic=0.05, duration=300, gate=gate), *PHASES[1:]), receiver=CALM)
 
 
+async def test_what_alertmanager_said_before_a_hold_does_not_count_after_it() -> None:
+    """Its alert ends with the hold, and comes anew; until then it may be silenced, or not firing any more."""
+    async with Deciding.about(PLAIN) as deciding:
+        deciding.clock.advance(300)
+        await deciding.key()
+        await deciding.order("hold")
+        await deciding.order("resume")
+
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 0
+
+        await deciding.key()
+        await deciding.promoter.step()
+        assert deciding.rollout.phase == 1
+
+
 async def test_how_soon_it_is_tried_again() -> None:
     """As soon as the phase's time is over, else as often as Prometheus is asked; where a decision must come, rarely."""
     poll = CALM.poll
