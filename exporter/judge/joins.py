@@ -22,6 +22,7 @@ from exporter.source.columns.values import NO_ID
 from exporter.source.mapping import parents_of
 
 _MANY_ROWS = 100_000
+"""An hour of a shop with some 1,200 visits a minute."""
 SKEW_SECONDS = 5.0
 """By so much the clocks of two sources may differ: an order is not of the visit before because the shop's clock is
 behind the router's."""
