@@ -39,12 +39,14 @@ async def test_a_write_that_was_cut_short_stays_open(tmp_path: Path, *, urgent: 
         before.begin_lowering("edge")
     else:
         await before.begin("edge")
+    before.confirm("inner", SPLIT, READ)
     await before.close()
 
     after = await reopened(tmp_path / "routers")
     found = after.of("edge")
     assert found is not None
     assert found.writing
+    assert after.of("inner") == Confirmation(SPLIT, {"a": "pid 7"})
     after.confirm("edge", SPLIT, READ)
     assert after.of("edge") == Confirmation(SPLIT, {"a": "pid 7"})
     await after.close()
