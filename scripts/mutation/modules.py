@@ -14,7 +14,9 @@ _ALSO = {
     "reconciler": tuple(
         f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("obeying", "drain", "workers", "ending", "convergence")
     ),
-    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_looks.py", f"{_RECEIVER_TESTS}/act/test_obeying.py"),
+    "routercontroller": tuple(
+        f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("raising", "lowering", "standby", "looks", "obeying")
+    ),
 }
 
 MODULES: dict[str, tuple[str, ...]] = {
