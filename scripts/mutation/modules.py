@@ -6,12 +6,17 @@ _RECEIVER, _RECEIVER_TESTS = "alertmanager/receiver", "tests/alertmanager/receiv
 # Where a part of what a module does has a test file of its own, or is shown by the tests of those who use it.
 _ALSO = {
     "alerthandler": (f"{_RECEIVER_TESTS}/decide/alerts/test_keys.py",),
+    "alertpoller": tuple(
+        f"{_RECEIVER_TESTS}/decide/alerts/test_{noun}.py" for noun in ("silencedalerts", "holds", "answers", "history")
+    ),
     "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
     "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py"),
     "reconciler": tuple(
         f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("obeying", "drain", "workers", "ending", "convergence")
     ),
-    "routercontroller": (f"{_RECEIVER_TESTS}/act/test_looks.py", f"{_RECEIVER_TESTS}/act/test_obeying.py"),
+    "routercontroller": tuple(
+        f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("raising", "lowering", "standby", "looks", "obeying")
+    ),
 }
 
 MODULES: dict[str, tuple[str, ...]] = {

@@ -40,7 +40,7 @@ from canary.rollout.journal.journal import Journal
 from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from canary.rollout.store.store import RolloutStore
-from canary.routers import Router
+from canary.routers import Router, Split
 from canary.testing.hooks import Hook
 from canary.testing.process import MemoryProcess
 from canary.testing.routers import MemoryRouter
@@ -258,6 +258,11 @@ class World:
             yield cls(engine, folder, Policy(service=SERVICE, **sections))
         finally:
             await engine.dispose()
+
+
+def five(leader: Acting) -> Split:
+    """5 % of the running rollout."""
+    return Split(leader.rollout.id, 0.05)
 
 
 async def report_of(receiver: Acting) -> Report:

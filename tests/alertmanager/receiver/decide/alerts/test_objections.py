@@ -26,6 +26,7 @@ from canary.rollout.plan.plans import Plans
 from canary.rollout.state import Rollout
 from tests.support.clock import FakeClock
 from tests.support.receiving.entries import started
+from tests.support.receiving.polling import UNKNOWN, scene
 
 STARTED = started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC))
 ROLLOUT = fold([STARTED])["r1"]
@@ -172,3 +173,45 @@ async def test_what_is_kept_from_acting_does_not_object() -> None:
     assert await objections(Asked(HARM), Nothing(HARM)).to(ROLLOUT) == ""
     assert lowering([HARM, COMPLETE], Suppression()) == [HARM]
     assert completes(COMPLETE, ROLLOUT)
+
+
+async def test_prometheus_objects() -> None:
+    """It objects when it knows nothing, when an alert lowers, and, asked for a key, when the phase is not complete."""
+    async with scene() as now:
+        objections, rollout = now.objections, now.deciding.rollout
+        assert await objections.to(rollout) == ""
+        not_judged = await objections.to_phase_end(rollout)
+        assert not_judged is not None
+        assert not_judged.reason is Reason.PROMETHEUS
+
+        now.prometheus.now = [now.complete]
+        assert await objections.to_phase_end(rollout) is None
+        now.prometheus.now = [now.alert(names.PHASE_COMPLETE, "advance", phase="1")]
+        assert await objections.to_phase_end(rollout)
+        now.prometheus.now = [now.alert(names.PHASE_COMPLETE, "none", phase="0")]
+        assert await objections.to_phase_end(rollout)
+
+        now.prometheus.now = [now.complete, now.errors, now.no_data]
+        assert await objections.to(rollout) == f"CanaryBlind, CanaryHighErrorRate fires for rollout {rollout.id}"
+        assert await objections.to_step(rollout) == Waiting(Reason.HOLD, "CanaryBlind, CanaryHighErrorRate to clear")
+        down = now.alert("CanaryDown", "rollback").labels
+        now.alertmanager.inhibitions = [Inhibited(one.labels, down) for one in (now.errors, now.no_data)]
+        assert await objections.to_phase_end(rollout) is None
+
+        now.prometheus.now = UNKNOWN
+        assert await objections.to(rollout) == str(UNKNOWN)
+        unanswered = await objections.to_step(rollout)
+        assert unanswered is not None
+        assert unanswered.reason is Reason.PROMETHEUS
+
+
+async def test_what_runs_dry_does_not_object() -> None:
+    """Where rollbacks only pretend, by the policy or by the alert's label, they do not stand in the way; holds do."""
+    async with scene() as now:
+        now.prometheus.now = [now.alert("CanaryHighErrorRate", "rollback", dry_run="true")]
+        assert await now.objections.to(now.deciding.rollout) == ""
+    async with scene(Rollback(dry_run=True)) as now:
+        now.prometheus.now = [now.errors]
+        assert await now.objections.to(now.deciding.rollout) == ""
+        now.prometheus.now = [now.no_data]
+        assert await now.objections.to(now.deciding.rollout)
