@@ -14,8 +14,10 @@ report. Whose it is and where it leads is asked of the link that was opened, so 
 import contextlib
 import errno
 import os
+import re
 import stat
 import tempfile
+import time
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
@@ -24,6 +26,8 @@ MODE = 0o640
 """What we write is for the service and its group."""
 _MOST_LINKS = 8
 """One after the other; more lead in a circle."""
+_LEFT_SECONDS = 600.0
+"""A file that is being written is not left alone for so long, on the slowest disk that anybody waits for."""
 
 
 def read(path: Path, most_bytes: int) -> bytes:
@@ -76,12 +80,15 @@ def open_regular(path: Path) -> BufferedReader:
 def replace(path: Path, data: bytes, *, mode: int = MODE, durable: bool = False) -> None:
     """Put a new file in the place of what is there; a reader finds the old one or the new one.
 
+    Who is killed meanwhile leaves a file next to it, which the next one takes away.
+
     Args:
         durable: whether a power cut leaves the new one.
 
     Raises:
         OSError: it cannot be written; the old one is as it was.
     """
+    _take_away_left(path)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
@@ -102,6 +109,16 @@ def replace(path: Path, data: bytes, *, mode: int = MODE, durable: bool = False)
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _take_away_left(path: Path) -> None:
+    """Remove what those who were killed while they replaced a file have left of it: it fills small disks."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")  # as `tempfile` makes names, and no editor does
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for left in [entry for entry in entries if ours.fullmatch(entry.name)]:
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat(follow_symlinks=False).st_mtime > _LEFT_SECONDS:
+                    Path(left.path).unlink()
 
 
 def open_own(path: Path, flags: int, mode: int = MODE) -> int:

@@ -5,8 +5,8 @@ until all routers have switched, a customer's version is not what the plan's wei
 customers as for the quick half (`exporter.judge.kpi_units`), each phase as if it were a rollout of its own.
 
 Each KPI looks at a moment of its own, so that no refresh has to pay for all of them. A look is decided once, on what is
-known then; its state is written down before anybody hears of it. Without that state (a lost file, a past rollout) the
-rows are replayed by their own times through the same looks.
+known then; its state is written down before anybody hears of it. Without that state (a lost file, one that could not be
+written for a while, a past rollout) the rows are replayed by their own times through the same looks.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class ExactHalf:
         tests: by KPI.
         files: where they survive a restart; None where nothing needs to (a study of the past).
         followed: KPIs whose looks up to now have been made.
-        replayed: looks were made up for from rows, because their state was lost.
+        restored: KPIs that go on from a file, and have not looked since. Where looks are missing behind it, they may
+            have been made and told, while a full disk kept them from being written.
         only_proofs: it looks once, when all is over, and nobody asks how much of alpha has been spent.
     """
 
@@ -79,7 +80,7 @@ class ExactHalf:
     tests: dict[str, Randomisation] = field(default_factory=dict)
     files: ExactFiles | None = None
     followed: set[str] = field(default_factory=set)
-    replayed: bool = False
+    restored: set[str] = field(default_factory=set)
     only_proofs: bool = False
     _phases: dict[int, _Phase] = field(default_factory=dict)
 
@@ -107,6 +108,7 @@ class ExactHalf:
             saved = files.read(rollout.id, kpi.name, counted_by(policy, kpi.name)) if files is not None else None
             if saved is not None and test.restore(saved):
                 half.followed.add(kpi.name)
+                half.restored.add(kpi.name)
             half.tests[kpi.name] = test
         return half
 
@@ -114,7 +116,7 @@ class ExactHalf:
     def evidence(self) -> dict[str, ExactEvidence]:
         """By KPI, what has been proven, and how much of alpha has been spent on it."""
         return {
-            name: ExactEvidence(test.proven_at, test.spent_ratio, self.replayed, self._worst(name))
+            name: ExactEvidence(test.proven_at, test.spent_ratio, test.replayed, self._worst(name))
             for name, test in self.tests.items()
         }
 
@@ -147,11 +149,12 @@ class ExactHalf:
         for kpi in due:
             test = self.tests[kpi.name]
             steps = self._steps(kpi, joined, sides, warmup, new_units, segments.get(kpi.name))
-            if kpi.name not in self.followed:
+            if kpi.name not in self.followed or (kpi.name in self.restored and test.misses(as_of)):
                 self.followed.add(kpi.name)
                 if self.only_proofs and self._never_proven(test, steps, weights, as_of):
                     continue
                 self._replay(test, steps, weights, as_of)
+            self.restored.discard(kpi.name)
             test.count(steps.between(-np.inf, as_of), weights)
             test.look(weights, as_of)
             if self.files is not None:
@@ -159,9 +162,9 @@ class ExactHalf:
         return [kpi.name for kpi in due]
 
     def _replay(self, test: Randomisation, steps: Steps, weights: Sequence[tuple[float, float]], as_of: float) -> None:
-        """Make all looks since the start, each on what was known at its own moment, however much later that is now."""
+        """Make all looks that are missing, each on what was known at its own moment, however much later that is now."""
         before = -np.inf
-        self.replayed |= test.next_look + LOOK_SECONDS <= as_of
+        test.replayed |= test.misses(as_of)
         moments = _moments(test.next_look, as_of)
         for moment, allowed in zip(moments.tolist(), test.allowed(weights, moments).tolist(), strict=True):
             if allowed > test.used:  # what no look needs to know is counted with the next that does

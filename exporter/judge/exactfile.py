@@ -44,6 +44,8 @@ class ExactFiles:
         self._folder = folder
         self._service = service
         self._log = Log("exporter")
+        self._unwritten: set[str] = set()
+        """KPIs whose file could not be written last time: a full disk is no better for a line at each look."""
 
     def read(self, rollout: str, kpi: str, counted: str) -> Arrays | None:
         """What was saved of a KPI in *rollout* (its id); None when there is no file that can be used.
@@ -64,7 +66,7 @@ class ExactFiles:
             return None
 
     def write(self, rollout: str, kpi: str, saved: Arrays, counted: str) -> None:
-        """Replace a KPI's file; a fault is logged, because judging goes on without it."""
+        """Replace a KPI's file; a fault is logged once, because judging goes on without it."""
         header = np.frombuffer(json.dumps(self._header(rollout, counted)).encode(), dtype=np.uint8)
         path = self._path(kpi)
         written = io.BytesIO()
@@ -73,7 +75,13 @@ class ExactFiles:
             self._folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
             files.replace(path, written.getvalue())
         except OSError as error:
-            self._log.warn("evidence file cannot be written", file=path, error=error)
+            if kpi not in self._unwritten:
+                self._log.warn("evidence file cannot be written", file=path, error=error)
+            self._unwritten.add(kpi)
+        else:
+            if kpi in self._unwritten:
+                self._log.info("evidence file can be written again", file=path)
+            self._unwritten.discard(kpi)
 
     def _path(self, kpi: str) -> Path:
         return self._folder / f"{kpi}.npz"

@@ -31,7 +31,7 @@ from exporter.source.assignments.agreement import SideAgreement
 from exporter.source.assignments.routed import Pairs, UnitVersions
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
-from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, Stream
+from exporter.source.streams import COARSE_SECONDS, FINE_SECONDS, FRESH_SECONDS, WHOLE_READS, Stream
 
 _FINE_HOURS = 2
 """Whole hours that stay fine besides the current one: longer than rows may be late by default, so that what is read
@@ -96,7 +96,7 @@ class Feed:
         self._reader = StreamReader(stream, session, clock_zone, self.odd, self.held.in_zones, routed, pairs, agreement)
         self._since = since
         self._newest_hour = 0
-        self._read_whole_at = float("-inf")
+        self._read_whole_at = self._read_changing_at = float("-inf")
         self._span_hours = 6  # a quarter of a day to begin with; what comes back decides about the next
         self._fine_from = 0
         """First hour whose buckets are kept apart."""
@@ -143,10 +143,12 @@ class Feed:
     async def _refresh(self, now: float, lag_seconds: float) -> None:
         stream = self.stream
         whole = now - self._read_whole_at >= stream.every_seconds
+        changing = whole and now - self._read_changing_at >= stream.changing_seconds / WHOLE_READS
+        horizon_seconds = max(stream.horizon_seconds, stream.changing_seconds if changing else 0.0)
         if whole:
             await self._reader.look_at_newest_times(now)
         if whole or stream.fresh:
-            back = (stream.horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
+            back = (horizon_seconds if whole else FRESH_SECONDS) + lag_seconds
             if self.refreshed_at is not None:
                 back += max(0.0, now - self.refreshed_at)  # as long as nothing could be read
             low = max(int(self.zone.horizon(now - back, now)) // FINE_SECONDS, self._fine_from * BUCKETS_PER_HOUR)
@@ -159,6 +161,7 @@ class Feed:
                 self.held.keep_newest(rows, low, high)
         if whole:
             self._read_whole_at = now
+            self._read_changing_at = now if changing else self._read_changing_at
             self._close(now)
         await self.held.read(self._reader.rows)
         self.refreshed_at = now

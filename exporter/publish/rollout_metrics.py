@@ -57,7 +57,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[KpiEvidence], float | None]], ...] = (
     ),
     (
         names.KPI_EXACT_REPLAYED,
-        "Whether the exact half's state was lost, and its looks were made up for from rows.",
+        "Whether looks of the exact half were made up for from rows, as its state was lost or lacked them.",
         lambda kpi: kpi.exact.replayed if kpi.exact is not None else None,
     ),
     (

@@ -47,6 +47,7 @@ class StateFile:
         self._path = path
         self._identity = identity
         self._log = Log("exporter")
+        self._unwritten = False
 
     def ours(self) -> bool:
         """Whether the file is there, and is this service's."""
@@ -73,7 +74,7 @@ class StateFile:
             return None
 
     def write(self, since: float, values: Mapping[Series, int]) -> None:
-        """Replace the file; a fault is logged, because counting goes on without it."""
+        """Replace the file; a fault is logged once, because counting goes on without it."""
         data: dict[str, Any] = {
             "format": _FORMAT,
             "identity": self._identity,
@@ -83,4 +84,10 @@ class StateFile:
         try:
             files.replace(self._path, json.dumps(data).encode())
         except OSError as error:
-            self._log.warn("state file cannot be written", file=self._path, error=error)
+            if not self._unwritten:
+                self._log.warn("state file cannot be written", file=self._path, error=error)
+            self._unwritten = True
+        else:
+            if self._unwritten:
+                self._log.info("state file can be written again", file=self._path)
+            self._unwritten = False

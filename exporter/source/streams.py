@@ -14,7 +14,7 @@ A stream's statements (`exporter.source.statements`) are fitted to the kinds of 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -42,10 +42,8 @@ COARSE_SECONDS = 3600
 _LOG_SECONDS = 86400.0
 """What `canary assignments` keeps is never changed, only deleted. So long after its time a row may still come, after a
 day in which the follower was down."""
-
-_WHOLE_READS = 12
+WHOLE_READS = 12
 """How often the whole horizon is read while a row can be late: a late row is seen after at most a twelfth of it."""
-
 _ONLY_TIMES = ("postgresql", "clickhouse")
 """These databases compare a text with no time; the others read it as one."""
 _BYTES = "bytes"
@@ -87,6 +85,7 @@ class Stream:
         inherits: whether that may be of a row which this one descends from.
         identity: the one in whose pairs the customers of `rows` are still to be looked for, in another database.
         anyone: as `whole`, whatever the versions are.
+        changing_seconds: where longer than the horizon, so long a final outcome may be tried again; read less often.
         fit: the same stream for columns of these kinds, read carefully or not.
     """
 
@@ -120,6 +119,7 @@ class Stream:
     inherits: bool = False
     identity: str | None = None
     sampled: sa.Select[Any] | None = None
+    changing_seconds: float = 0.0
 
     @property
     def name(self) -> str:
@@ -215,7 +215,7 @@ class _Builder:
         final = raw.in_(every)
         if event.settled is not None:
             settled = self._statements.column(event.settled)
-            yield self._stream("settled", event.settled, lateness, final)
+            yield replace(self._stream("settled", event.settled, lateness, final), changing_seconds=patience)
             yield self._stream("unsettled", event.time, patience, final, settled.is_(None), fresh=False)
         else:
             yield self._stream("unsettled", event.time, patience, final)
@@ -232,7 +232,7 @@ class _Builder:
             event=self._name,
             kind=kind,
             horizon_seconds=horizon,
-            every_seconds=horizon / _WHOLE_READS,
+            every_seconds=horizon / WHOLE_READS,
             fresh=fresh,
             counted=counted,
             parents=tuple(name for name, _ in ask.parents),

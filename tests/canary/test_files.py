@@ -4,6 +4,8 @@ import asyncio
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +179,25 @@ def test_what_is_read_has_bounds(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="expected at most 4 bytes") as refused:
         files.read(tmp_path / "large", 4)
     assert refused.value.errno == errno.EFBIG
+
+
+def test_what_a_killed_writer_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
+    """Nothing else is: a file that may be being written, another's, an editor's."""
+    killed = "files.Path.replace = lambda *_: os.kill(os.getpid(), 9)"
+    program = f"import os, sys; from canary import files; {killed}; files.replace(files.Path(sys.argv[1]), b'half')"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, tmp_path / "state"], check=False)
+    old, young = sorted(tmp_path.iterdir())
+    others = [tmp_path / name for name in (".state.swp", ".state.json.abcdefgh", "state.abcdefgh")]
+    for path in others:
+        path.touch()
+    for path in (old, *others):
+        os.utime(path, (0, 0))
+
+    files.replace(tmp_path / "state", b"whole")
+
+    assert set(tmp_path.iterdir()) == {young, *others, tmp_path / "state"}
+    assert (tmp_path / "state").read_bytes() == b"whole"
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

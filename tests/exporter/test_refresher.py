@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from canary.policy.database.section import DEFAULT_EVENTS
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill
@@ -124,6 +125,27 @@ async def test_a_payment_without_settling_time_is_found_when_it_changes(lite: Sh
         await refresher.refresh()
 
         assert published(refresher)["shop_payments_total"] == {("v1.0", "succeeded"): 1.0}
+
+
+@pytest.mark.parametrize("stamped", [True, False], ids=["with a new time", "with the old time"])
+async def test_a_payment_that_turns_in_place_is_what_it_became(lite: ShopData, clock: FakeClock, stamped: bool) -> None:
+    """A second try on the same row, minutes after the first was final, is seen as long as a payment may be pending."""
+    at = clock.now()
+    payment = await lite.insert(PAYMENTS, version="v1.0", status="failed", created_at=at, settled_at=at)
+    seen = []
+    async with refresher_on(policy_for(lite.url), clock) as refresher:
+        await settle(refresher, clock)
+        for status in ("succeeded", "failed"):
+            clock.advance(280)
+            await refresher.refresh()
+            changed = {"status": status, "settled_at": clock.now() if stamped else at}
+            await lite.run(PAYMENTS.update().where(PAYMENTS.c.id == payment).values(**changed))
+            for _ in range(3):
+                clock.advance(40)
+                await refresher.refresh()
+            seen += [feed.rows().outcome.tolist() for feed in refresher.feeds if feed.stream.kind == "settled"]
+
+    assert seen == [[SUCCEEDED_CODE], [FAILED_CODE]]
 
 
 async def test_a_payment_that_is_fine_without_money_never_fails(lite: ShopData, clock: FakeClock) -> None:

@@ -79,6 +79,7 @@ class Randomisation:
         proven_at: the look at which harm was proven; None before that.
         worst: the segment in which that look saw most of it; None where that was all of them together.
         names: of the segments, by number; kept, as they may be counted otherwise after a restart.
+        replayed: looks were made up for from rows.
     """
 
     parameters: ExactParameters
@@ -94,6 +95,7 @@ class Randomisation:
     proven_at: float | None = None
     worst: int | None = None
     names: tuple[str, ...] = ()
+    replayed: bool = False
 
     def __post_init__(self) -> None:
         """Begin with all draws, and nobody counted."""
@@ -106,6 +108,10 @@ class Randomisation:
     def spent_ratio(self) -> float:
         """How much of its alpha has been spent."""
         return self.used / (self.parameters.alpha * self.redraw.draws)
+
+    def misses(self, now: float) -> bool:
+        """Whether a whole look is missing before the one of this moment."""
+        return self.next_look + LOOK_SECONDS <= now
 
     def count(self, pairs: Pairs, weights: Sequence[tuple[float, float]]) -> None:
         """Count new pairs, and the difference of those that count as something else by now.
@@ -187,7 +193,7 @@ class Randomisation:
             "sums": self.sums, "share": self.share, "alive": np.packbits(self.alive),
             "key": counted.key, "unit": counted.unit, "canary": np.packbits(counted.canary),
             "cohort": counted.cohort.astype(np.int32), "amount": counted.amount,
-            "names": np.asarray(self.names, dtype=np.str_),
+            "names": np.asarray(self.names, dtype=np.str_), "replayed": np.asarray(self.replayed),
         }  # fmt: skip
         return {name: np.array(array) for name, array in arrays.items()}
 
@@ -215,6 +221,7 @@ class Randomisation:
         self.next_look, self.used, self.names = next_look, int(used), names
         self.proven_at = None if np.isnan(proven_at) else proven_at
         self.worst = None if np.isnan(worst) else int(worst)
+        self.replayed = bool(saved.get("replayed", False))  # nobody wrote that down before
         return True
 
     def _arrive(self, keys: Words, pairs: Pairs, share: Floats) -> None:

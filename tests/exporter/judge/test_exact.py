@@ -39,6 +39,8 @@ def proofs(evidence: RolloutEvidence) -> dict[str, float | None]:
 MOMENTS = np.arange(START + 30.0, END + 1.0, 30.0)
 EVERY_LOOK = np.arange(START + 7.5, START + 900.0, 7.5)
 """Two KPIs look in turns."""
+HEALED = START + 600.0
+"""When the canary is repaired: from then on nothing but what was seen before speaks against it."""
 
 
 def test_harm_is_proven_and_fails_the_canary() -> None:
@@ -91,7 +93,7 @@ def test_each_half_has_its_part_of_alpha() -> None:
 
 def test_a_process_that_is_killed_between_looks_decides_what_one_that_lives_on_decides(tmp_path: Path) -> None:
     """After each restart there is what the files remember and all rows of the rollout, and nothing else."""
-    rows, moments = shop(2, harm=0.2), MOMENTS[:40]
+    rows, moments = shop(2, harm=0.2), EVERY_LOOK[:100]
     lived = looks(JudgedRollout.of(POWERFUL, rollout()), rows, moments)
     files = ExactFiles(tmp_path / "evidence", "shop")
     for part in np.array_split(moments, 8):
@@ -100,6 +102,24 @@ def test_a_process_that_is_killed_between_looks_decides_what_one_that_lives_on_d
     assert proofs(lived)[PAYMENTS] is not None
     assert proofs(killed) == proofs(lived)
     assert not any(kpi.exact and kpi.exact.replayed for kpi in killed.kpis.values())
+
+
+def test_what_was_proven_while_the_disk_was_full_is_proven_after_a_restart(tmp_path: Path) -> None:
+    """An old file lacks looks that have been made and told: they are made up for, and that is said from then on."""
+    rows, files = shop(3, harm=0.25), ExactFiles(tmp_path / "evidence", "shop")
+    payments = rows["payments"]
+    healed = replace(payments, outcome=np.where(payments.entered > HEALED, SUCCEEDED_CODE, payments.outcome))
+    rows = rows | {"payments": healed}
+    looks(JudgedRollout.of(POWERFUL, rollout(), files=files), rows, EVERY_LOOK[:8])
+    lived = looks(JudgedRollout.of(POWERFUL, rollout()), rows, EVERY_LOOK)
+
+    restarted = JudgedRollout.of(POWERFUL, rollout(), files=files)
+    after = looks(restarted, rows, EVERY_LOOK[-1:])
+    again = looks(JudgedRollout.of(POWERFUL, rollout(), files=files), rows, EVERY_LOOK[-1:])
+
+    assert proofs(lived)[PAYMENTS] is not None
+    assert proofs(after) == proofs(again) == proofs(lived)
+    assert all(kpi.exact and kpi.exact.replayed for kpi in again.kpis.values())
 
 
 def test_files_of_customers_by_another_column_are_not_gone_on_from(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from exporter.judge.exactfile import ExactFiles
 from tests.exporter.evidence.exact.shop import START, WEIGHTS, fresh, payments
@@ -46,8 +47,18 @@ def test_the_file_of_another_rollout_or_shop_is_not_gone_on_from(tmp_path: Path)
     assert files.read("r1", KPI, COUNTED) is None
 
 
-def test_files_that_cannot_be_written_stop_nobody(tmp_path: Path) -> None:
-    """The fault is logged and judging goes on."""
-    ExactFiles(tmp_path / "missing" / "evidence", "shop").write("r1", KPI, {}, COUNTED)
-
+def test_files_that_cannot_be_written_stop_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The fault is logged once, not at each look, and so is its end; judging goes on."""
+    caplog.set_level("INFO")
+    files = ExactFiles(tmp_path / "missing" / "evidence", "shop")
+    for _ in range(3):
+        files.write("r1", KPI, {}, COUNTED)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "missing").mkdir()
+    for _ in range(3):
+        files.write("r1", KPI, {}, COUNTED)
+
+    assert [record.message for record in caplog.records] == [
+        "evidence file cannot be written",
+        "evidence file can be written again",
+    ]

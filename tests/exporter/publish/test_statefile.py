@@ -49,9 +49,18 @@ def test_a_damaged_file_is_no_obstacle(tmp_path: Path, content: str) -> None:
     assert StateFile(tmp_path / "state.json", "shop").read() is None
 
 
-def test_a_folder_that_is_not_there_stops_nothing(tmp_path: Path) -> None:
-    """Counting goes on where the state cannot be written."""
+def test_a_folder_that_is_not_there_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Counting goes on where the state cannot be written; that is logged once, and so is its end."""
+    caplog.set_level("INFO")
     state = StateFile(tmp_path / "nowhere" / "state.json", "shop")
-    state.write(1.0, _VALUES)
-
+    for _ in range(3):
+        state.write(1.0, _VALUES)
     assert state.read() is None
+    (tmp_path / "nowhere").mkdir()
+    for _ in range(3):
+        state.write(1.0, _VALUES)
+
+    assert [record.message for record in caplog.records] == [
+        "state file cannot be written",
+        "state file can be written again",
+    ]
