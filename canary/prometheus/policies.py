@@ -68,7 +68,11 @@ async def policies_in_use(prometheus: Prometheus, service: str) -> PoliciesInUse
         RemoteError: Prometheus does not say.
     """
     labels = (names.COMPONENT, names.DIGEST)
-    query = f'max by ({", ".join(labels)}) ({names.POLICY_INFO}{{{names.SERVICE}="{service}"}})'
+    published = f'{names.POLICY_INFO}{{{names.SERVICE}="{service}"}}'
+    # A Prometheus that was restarted while a part was reloaded answers that one's earlier digest for five minutes more.
+    source = f"{names.COMPONENT}, job, instance"
+    newest = f"timestamp({published}) == on ({source}) group_left () max by ({source}) (timestamp({published}))"
+    query = f"max by ({', '.join(labels)}) ({published} and on ({source}, {names.DIGEST}) ({newest}))"
     found: dict[str, list[str]] = {}
     for sample in await prometheus.query(query):
         component, digest = (sample.labels.get(label, "") for label in labels)

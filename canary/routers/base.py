@@ -107,6 +107,7 @@ class Reading:
     *testers* is None when the instance does not tell whether it lets them in.
     *salt* is None when the instance does not tell. At a weight of 0 nobody is chosen by it, and it says whose weight
     was lowered: whoever lowers by hand leaves it as it is.
+    *closed* is whether it says that the rollout of *salt* was closed in it, and not merely that it is not open yet.
     *stable_slot* is what the instance has recorded as the stable slot, by which its weight is read; None without slots.
     """
 
@@ -117,6 +118,7 @@ class Reading:
     testers_alone: bool = False
     error: str = ""
     process: str = ""
+    closed: bool = False
     stable_slot: Slot | None = None
 
 

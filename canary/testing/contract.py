@@ -47,6 +47,10 @@ async def router_contract(
             assert again == seen, f"{router.name}: two looks in a row differ: {seen.detail}, {again.detail}"
             other = Split(rollout, 0.25, testers=ratio > 0, stable_slot=stable_slot)
             assert not seen.agrees(other), f"{router.name}: agrees with a share that was not set"
+            closed = [reading for reading in seen.readings if reading.closed]
+            assert all(ratio == 0 and reading.salt == split.salt for reading in closed), (
+                f"{router.name}: says that a rollout was closed which is open, or another one"
+            )
             look(split, seen)
     left = await router.sessions(0)
     assert left is None or left >= 0, f"{router.name}: {left} sessions are left on the canary"

@@ -153,10 +153,19 @@ class MemoryPrometheus:
             "activeAt": to_text(EPOCH + timedelta(seconds=alert.since)),
         }
 
+    def _newest(self, name: str, *source: str) -> Iterator[Series]:
+        """Of a metric, what each source's newest scrape has shown."""
+        found = list(self.series(name))
+        at: dict[tuple[str, ...], float] = {}
+        for one in found:
+            of = tuple(one.labels.get(label, "") for label in source)
+            at[of] = max(at.get(of, 0.0), one.at)
+        return (one for one in found if one.at == at[tuple(one.labels.get(label, "") for label in source)])
+
     def _query(self, expression: str) -> Iterator[dict[str, object]]:
         """The questions that decide: which rollback alerts of a rollout have fired, and which policies are in use."""
         if names.POLICY_INFO in expression:
-            for one in self.series(names.POLICY_INFO):
+            for one in self._newest(names.POLICY_INFO, names.COMPONENT, "instance"):
                 yield {"metric": dict(one.labels), "value": [self._time(), str(one.value)]}
             return
         asked = _FIRED.search(expression)

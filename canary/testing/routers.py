@@ -81,6 +81,7 @@ class MemoryRouter:
                     testers=shown.testers and weight > 0,
                     testers_alone=shown.testers_alone,
                     process=self.process,
+                    closed=self.tells_salt and not (self.slots or weight or shown.testers_alone),
                     stable_slot=shown.stable_slot or ("a" if self.slots else None),
                 ),
             )

@@ -10,7 +10,8 @@ Four kinds of gap need four answers (`alertmanager.receiver.act.effects`):
   off, and does not know of the last advance, would otherwise pull down what the leader has just raised.
 * **A router found below**, although this very process was confirmed at the weight and nothing of ours has been written
   since: somebody lowered it, a person or a receiver that could not write it down. Whoever lowers is obeyed. Two looks
-  in a row, and it becomes a hold at that weight, which only a person ends. While a release is finished the canary's
+  in a row, and it becomes a hold at that weight, which only a person ends. A router that says that this very rollout
+  was closed in it is obeyed by a receiver too that knows nothing else of it. While a release is finished the canary's
   servers are the proven side: then it is who raises that is obeyed, and lowering needs lead and journal.
 * **Anything else** may put customers on the canary: a router that was restarted, or lost its map. Only the leader does
   it, after a fresh look at the journal.
@@ -30,7 +31,7 @@ from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmations
 from alertmanager.receiver.act.effects import Effects
-from alertmanager.receiver.act.splits import is_above, lowering, moved_by_hand, only_lowers, wanted_split, weights_since
+from alertmanager.receiver.act.splits import is_above, lowering, moved_to, only_lowers, wanted_split
 from alertmanager.receiver.wakeup import WakeUp
 from canary.errors import JournalError, RefusedError, RouterError
 from canary.logs import Log
@@ -203,8 +204,7 @@ class RouterController:
             self._found_lowered = False
             return None
         confirmation = self._confirmations.of(self.name)
-        since = weights_since(confirmation, self._rollout())
-        moved = moved_by_hand(observation, wanted, confirmation, since=since, finishing=self._finishing)
+        moved = moved_to(observation, wanted, confirmation, self._rollout())
         if moved is not None:
             return await self._obey(moved, observation)
         self._found_lowered = False

@@ -7,6 +7,7 @@ from datetime import datetime
 from alertmanager.receiver.act.confirmations import Confirmation
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Observation, Reading, Split
+from canary.routers.bucket import salt_of
 
 # Half of the finest weight that a router knows, so that rounding is not taken for a person's hand.
 _TOLERANCE_RATIO = 0.00005
@@ -116,3 +117,28 @@ def moved_by_hand(
     if finishing:
         return max((ratio for ratio in moved if ratio > max(bounds) + _TOLERANCE_RATIO), default=None)
     return min((ratio for ratio in moved if ratio < min(bounds) - _TOLERANCE_RATIO), default=None)
+
+
+def moved_to(
+    observation: Observation, wanted: Split, confirmation: Confirmation | None, rollout: Rollout | None
+) -> float | None:
+    """The weight to which somebody has moved an instance and is to be obeyed; None when nobody has."""
+    if closed_untold(observation, rollout, confirmation):
+        return 0.0
+    finishing = rollout is not None and rollout.state is State.FINISHING
+    since = weights_since(confirmation, rollout)
+    return moved_by_hand(observation, wanted, confirmation, since=since, finishing=finishing)
+
+
+def closed_untold(observation: Observation, rollout: Rollout | None, confirmation: Confirmation | None) -> bool:
+    """Whether an instance was closed for this rollout, of which the journal and this receiver know nothing.
+
+    Whoever closed it could not write that down, and died with its files. A receiver that knows the rollout better, from
+    a confirmation of its own, goes by that (`moved_by_hand`).
+    """
+    if rollout is None or rollout.state is State.FINISHING:
+        return False
+    known = confirmation is not None and confirmation.split.rollout == rollout.id
+    if known or any(weight.ratio == 0 for weight in rollout.weights):
+        return False
+    return any(reading.closed and reading.salt == salt_of(rollout.id) for reading in observation.readings)

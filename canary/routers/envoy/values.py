@@ -57,4 +57,5 @@ def reading_of(instance: str, values: Mapping[str, str], process: str = "") -> R
         testers_alone=(let_in or everybody) and not length,
         error="" if ours or not length else "has weights that no rollout set",
         process=process if routes.SALT in values else "",
+        closed=ours and routes.SALT in values and not (length or let_in),
     )

@@ -59,6 +59,7 @@ def reading(section: GatewayRouter, route: Mapping[str, Any], instance: str) -> 
         testers=let_in and weight > 0 if section.testers.header else None,
         testers_alone=let_in and not weight,
         process=str(metadata["uid"]) if salt else "",
+        closed=salt.isdecimal() and not (weight or let_in),
     )
 
 

@@ -166,6 +166,7 @@ class HAProxyRouter:
             testers=bool(entries.testers and entries.canary_weight),
             testers_alone=entries.testers == mapfile.ALONE and not entries.canary_weight,
             process=process,
+            closed=entries.says_closed and not self._slots,
             stable_slot=entries.stable_slot,
         )
 

@@ -80,6 +80,11 @@ class Entries:
         return HAPROXY_BUCKETS if self.stable else 0
 
     @property
+    def says_closed(self) -> bool:
+        """Whether a rollout was closed; while one is opened, testers are let in before its salt is there."""
+        return self.salt != 0 and self.canary_weight == 0 and self.testers == 0
+
+    @property
     def stable_slot(self) -> Slot | None:
         """The slot that is recorded as the stable one."""
         return None if self.stable is None else "b" if self.stable else "a"

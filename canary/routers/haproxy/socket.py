@@ -76,12 +76,13 @@ class RuntimeSocket:
             present = await self.entries()
             # HAProxy serves requests between two commands: the new salt with the old weight, or the reverse, would
             # send users to the canary who belong to neither rollout.
-            if (present.salt, present.stable) != (wanted.salt, wanted.stable):
-                if present.weight != wanted.closed:
-                    await self._set(WEIGHT, wanted.closed)
-                await self._set(SALT, wanted.salt)
-            await self._record(wanted)
+            another = (present.salt, present.stable) != (wanted.salt, wanted.stable)
+            if another and present.weight != wanted.closed:
+                await self._set(WEIGHT, wanted.closed)
+            # Before the salt: a rollout's salt without testers says that it was closed.
             await self._set(TESTERS, wanted.testers)
+            await self._set(SALT, wanted.salt)
+            await self._record(wanted)
             await self._set(WEIGHT, wanted.weight)
         found = await self.entries()
         if found != wanted:

@@ -226,6 +226,46 @@ async def test_one_look_is_not_enough(leader: Acting, world: World) -> None:
     assert leader.rollout.state is State.PHASE
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_a_receiver_closed_and_took_with_it_stays_closed(
+    leader: Acting, world: World, *, told: bool
+) -> None:
+    """It could not write it down, and died with its files: a router that says whose weight it closed is believed.
+
+    Routers that do not say it are brought to what the journal says.
+    """
+    world.router.tells_salt = told
+    leader.journal.broken = True
+    with pytest.raises(JournalError):
+        await leader.roll_back()
+    await leader.controller.step()
+    assert world.router.split.weight_ratio == 0
+
+    successor = world.receiver()
+    await successor.store.refresh()
+    for _ in range(3):
+        await successor.controller.step()
+
+    assert (world.router.split.weight_ratio == 0) == told
+    assert (successor.rollout.state, successor.rollout.cause) == (
+        (State.HOLDING, Cause.BY_HAND) if told else (State.PHASE, "")
+    )
+
+
+async def test_a_rollout_that_was_held_at_nothing_is_gone_on_with(leader: Acting, world: World) -> None:
+    """The journal says itself why it is closed: a receiver that never saw the router brings it to what was resumed."""
+    await leader.propose(Hold(actor="ann", weight=0.0))
+    await leader.controller.step()
+    await leader.propose(Resume(actor="ann"))
+
+    successor = world.receiver()
+    await successor.store.refresh()
+    for _ in range(3):
+        await successor.controller.step()
+
+    assert (successor.rollout.state, world.router.split.weight_ratio) == (State.PHASE, 0.05)
+
+
 async def test_what_a_receiver_lowers_too_late_is_put_right(leader: Acting, world: World) -> None:
     """It was stopped while it lowered the rollout before, and goes on in the middle of this one."""
     await leader.roll_back()

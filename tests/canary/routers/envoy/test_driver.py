@@ -47,9 +47,12 @@ async def test_a_restarted_envoy_has_lost_the_split_and_is_another_process(make_
     [lost] = (await envoy.router.read()).readings
     await envoy.router.set_weight(Split("r-7", 0.25))
     [after] = (await envoy.router.read()).readings
+    await envoy.router.set_weight(Split("r-7", 0.0, testers=False))
+    [closed] = (await envoy.router.read()).readings
 
     assert (away.weight_ratio, away.error != "") == (None, True)
     assert (lost.weight_ratio, lost.process) == (0, "")
+    assert (lost.closed, after.closed, closed.closed) == (False, False, True)
     assert (after.weight_ratio, after.salt) == (before.weight_ratio, before.salt)
     assert "" != after.process != before.process != ""
 

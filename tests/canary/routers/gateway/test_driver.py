@@ -135,8 +135,10 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 async def test_it_keeps_the_contract_of_a_router(api: Api, tmp_path: Path) -> None:
     """What is set is read back once the controller has taken it over; rules of others stay as they are."""
-    await router_contract(HttpRouteRouter(section(tmp_path, api.port)))
+    router = HttpRouteRouter(section(tmp_path, api.port))
+    await router_contract(router)
 
+    assert all(reading.closed for reading in (await router.read()).readings)
     assert api.stored["spec"]["rules"][-1] == {"backendRefs": [{"name": "help", "port": 80}]}
 
 

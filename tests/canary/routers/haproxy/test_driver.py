@@ -131,21 +131,27 @@ async def test_a_weight_that_is_changed_externally_is_seen(make_haproxy: MakeHAP
 async def test_another_rollouts_users_never_get_the_old_weight(
     make_haproxy: MakeHAProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two rollouts the canary is closed before the salt changes, and opened after."""
+    """Between two rollouts the canary is closed before the salt changes, and opened after; the next never seems closed."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(HALF)
     done: list[tuple[str, int]] = []
+    closed: set[int | None] = set()
     change = RuntimeSocket._set
 
     async def record(socket: RuntimeSocket, key: str, number: int) -> None:
         done.append((key, number))
         await change(socket, key, number)
+        (reading,) = (await haproxy.router.read()).readings
+        closed.update({reading.salt} if reading.closed else ())
 
     monkeypatch.setattr(RuntimeSocket, "_set", record)
     await haproxy.router.set_weight(Split("r-8", 0.25))
+    assert Split("r-8", 0).salt not in closed
+    await haproxy.router.set_weight(Split("r-8", 0.0, testers=False))
+    assert Split("r-8", 0).salt in closed
 
-    assert done == [("weight", 0), ("salt", Split("r-8", 0).salt), ("testers", 1), ("weight", 2500)]
+    assert done[:4] == [("weight", 0), ("testers", 1), ("salt", Split("r-8", 0).salt), ("weight", 2500)]
 
 
 async def test_another_map_than_haproxys_is_an_error(make_haproxy: MakeHAProxy) -> None:
