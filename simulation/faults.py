@@ -12,10 +12,12 @@ from canary.rollout.journal.texts import REFUSED
 from canary.rollout.state import State
 from canary.testing.clock import EPOCH
 from canary.testing.routers import CLOSED, MemoryRouter
+from canary.testing.sidefile import Disk
 from canary.timing.times import to_text
 from simulation.life import LIFE
 from simulation.network import Network
 from simulation.plans import PLAN
+from simulation.stories.losses import LOSS
 from simulation.stories.story import ACTS, SERVICE, Event
 from simulation.stories.watchers import WATCH
 
@@ -100,11 +102,13 @@ class Faults:
 
     def _begin(self, event: Event) -> None:
         host, router = self._host(event.place.partition(" ")[0]), self._router(event.place)
-        if event.kind in ("kill", "reboot"):
+        if event.kind in ("kill", "reboot", LOSS):
             assert host is not None  # there is one of that name, or it would not strike
             host.machine.kill()
             if event.kind == "reboot":
                 host.clock.reboot(f"boot-{host.name}-{asyncio.get_running_loop().time()}")
+            if event.kind == LOSS:
+                host.disk = Disk()
             self._restart(host, event.seconds)
             return
         if host is not None:

@@ -111,8 +111,8 @@ FIXES = (
     Revert(
         "whoever wants may raise",
         f"{_ACT}/permission.py",
-        "        if not await self._leader.may_act():\n            raise RefusedError(",
-        "        if False:\n            raise RefusedError(",
+        "        return await self._leader.may_act()",
+        "        return True",
     ),
     Revert(
         "a router that was changed is left as it is",
@@ -125,6 +125,12 @@ FIXES = (
         "canary/rollout/store/marker.py",
         "        return entries\n\n    def keep(",
         "        return []\n\n    def keep(",
+    ),
+    Revert(
+        "what a router says was closed is not believed",
+        f"{_ACT}/splits.py",
+        "not finishing and closed_untold(observation, wanted, confirmation, rollout):",
+        "False:",
     ),
     Revert(
         "reports are made of the newest rollout only",

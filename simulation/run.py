@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from canary import names
 from simulation.life import LIFE, with_life
 from simulation.plans import PLAN, with_plans
+from simulation.stories.losses import LOSS, with_loss
 from simulation.stories.outages import with_outage
 from simulation.stories.slots import with_slots
 from simulation.stories.story import ACTS, FAULTS, Story, draw
@@ -25,6 +26,8 @@ _OVERLAYS: tuple[Callable[[Story], Story], ...] = (with_plans, with_life)
 _SLOTS_EVERY = 5
 # Neither of three nor of five.
 _OUTAGE_EVERY = 16
+# Nor any of these.
+_LOSS_EVERY = 11
 # Neither of two, nor of three, nor of five: shops of all kinds have them.
 _WATCHERS_EVERY = 7
 
@@ -37,6 +40,8 @@ def story_of(seed: int) -> Story:
     elif seed % 3 < len(_OVERLAYS):
         story = _OVERLAYS[seed % 3](story)
     story = story if seed % _SLOTS_EVERY else with_slots(story)
+    if seed % _LOSS_EVERY == 0:
+        return with_loss(story)
     return story if seed % _OUTAGE_EVERY else with_outage(story)
 
 
@@ -86,7 +91,7 @@ class Summary:
 
     def never(self) -> list[str]:
         """Kinds of event that were never drawn: what is not tried is not known."""
-        return [kind for kind in (*FAULTS, *ACTS, LIFE, PLAN, WATCH) if not self.faults[kind]]
+        return [kind for kind in (*FAULTS, *ACTS, LIFE, PLAN, WATCH, LOSS) if not self.faults[kind]]
 
     def lines(self) -> Iterator[str]:
         """For people."""

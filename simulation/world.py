@@ -29,6 +29,7 @@ from simulation.lead import Lock
 from simulation.life import LIFE, Life
 from simulation.network import Network
 from simulation.plans import Planners, broken
+from simulation.stories.losses import LOSS
 from simulation.stories.story import CANARY, SERVICE, STABLE, STRESS_SECONDS, Story
 from simulation.stories.watchers import WATCH
 from simulation.surroundings.fleet import Fleet
@@ -217,6 +218,8 @@ class World:
         self.truth.take(entry)
         if entry.request in self.truth.typed and isinstance(entry, Advanced | Promoted | Resumed):
             self.truth.overridden.add(entry.rollout)
+            if self.faults.struck[LOSS]:  # what the machine knew was a hold by hand since then, for people to end
+                self.truth.acted.discard(entry.rollout)
         if isinstance(entry, RollbackDecided):
             self.truth.acted.discard(entry.rollout)
         if entry.decides or entry.label in ("step_done", "notified"):

@@ -96,7 +96,7 @@ class Permission:
         Raises:
             RefusedError: this receiver does not lead.
         """
-        if not await self._leader.may_act():
+        if not await self.leads():
             raise RefusedError(
                 "this receiver does not lead",
                 place=place,

@@ -152,18 +152,21 @@ class Reconciler:
             # What another receiver has decided meanwhile says more than the router.
             await self._store.refresh()
         rollout = self._store.rollout
-        if rollout is None or weight == rollout.weight:
+        testers_alone = wanted_split(rollout).testers_alone
+        if rollout is None or (weight == rollout.weight and not testers_alone):
             return
         finishing, finest = rollout.state is State.FINISHING, self._effects.finest_ratio
         # One router's weight may be too fine for another: then all have the next safer one that each can have.
         weight = 1 - rounded_down(1 - weight, finest) if finishing else rounded_down(weight, finest)
         change = f"from {format_ratio(rollout.weight)} to {format_ratio(weight)}"
-        verb, back = ("raised", "lowers") if finishing else ("lowered", "raises")
+        verb, back = ("raised", "lowers it") if finishing else ("lowered", "raises it")
+        if testers_alone:
+            verb, change, back = "closed", "to testers", "lets them in"
         hold = Hold(
             actor="receiver",
-            reason=f"router {router} was {verb} {change} by hand; only a person {back} it again",
+            reason=f"router {router} was {verb} {change} by hand; only a person {back} again",
             cause=Cause.BY_HAND,
-            weight=weight,
+            weight=None if testers_alone else weight,
         )
         await self._store.propose(Seen.of(rollout), hold)
 

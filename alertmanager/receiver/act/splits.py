@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmation
+from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Observation, Reading, Split
-from canary.routers.bucket import salt_of
 
 # Half of the finest weight that a router knows, so that rounding is not taken for a person's hand.
 _TOLERANCE_RATIO = 0.00005
@@ -24,8 +24,9 @@ def wanted_split(rollout: Rollout | None) -> Split:
     """What a rollout asks of every router; without one, everybody is on stable, whichever slot a router has for it."""
     if rollout is None:
         return _NOBODY
-    # A phase of 0 % is for testers; a weight that was lowered to 0 is for nobody.
-    alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0
+    # A phase of 0 % is for testers, unless somebody closed it to them; a weight that was lowered to 0 is for nobody.
+    closed = rollout.state is State.HOLDING and rollout.cause == Cause.BY_HAND
+    alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0 and not closed
     return Split(
         rollout.id,
         rollout.weight,
@@ -123,22 +124,28 @@ def moved_to(
     observation: Observation, wanted: Split, confirmation: Confirmation | None, rollout: Rollout | None
 ) -> float | None:
     """The weight to which somebody has moved an instance and is to be obeyed; None when nobody has."""
-    if closed_untold(observation, rollout, confirmation):
-        return 0.0
     finishing = rollout is not None and rollout.state is State.FINISHING
+    if rollout is not None and not finishing and closed_untold(observation, wanted, confirmation, rollout):
+        return 0.0
     since = weights_since(confirmation, rollout)
     return moved_by_hand(observation, wanted, confirmation, since=since, finishing=finishing)
 
 
-def closed_untold(observation: Observation, rollout: Rollout | None, confirmation: Confirmation | None) -> bool:
-    """Whether an instance was closed for this rollout, of which the journal and this receiver know nothing.
+def closed_untold(observation: Observation, wanted: Split, confirmation: Confirmation | None, rollout: Rollout) -> bool:
+    """Whether an instance says that it was closed for this rollout, while the journal says nothing of the kind.
 
-    Whoever closed it could not write that down, and died with its files. A receiver that knows the rollout better, from
-    a confirmation of its own, goes by that (`moved_by_hand`).
+    Whoever closed it could not write that down yet, or died with its files. A receiver that was confirmed at a weight
+    of this rollout goes by that (`moved_by_hand`), and here only by testers who are let in no more: to them alone
+    belongs a phase of 0 %, in which no weight can be lowered.
     """
-    if rollout is None or rollout.state is State.FINISHING:
+    known = confirmation if confirmation is not None and confirmation.split.rollout == rollout.id else None
+    if known is not None and not (wanted.testers_alone and known.split == wanted):
         return False
-    known = confirmation is not None and confirmation.split.rollout == rollout.id
-    if known or any(weight.ratio == 0 for weight in rollout.weights):
+    if not wanted.open or (not wanted.testers_alone and any(weight.ratio == 0 for weight in rollout.weights)):
         return False
-    return any(reading.closed and reading.salt == salt_of(rollout.id) for reading in observation.readings)
+    return any(
+        reading.closed
+        and reading.salt == wanted.salt
+        and (known is None or reading.process == known.processes.get(reading.instance))
+        for reading in observation.readings
+    )

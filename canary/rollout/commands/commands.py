@@ -228,6 +228,10 @@ def _agreement(command: Command, approver: str, known: Rollout, target: int, at:
     )
 
 
+_OF_PERSONS = (Cause.MANUAL, Cause.BY_HAND)
+"""Holds that a person has decided, here or at a router; what somebody closed by hand stays closed by any other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hold(Command):
     """Freeze the weight; while a release is finished, its step.
@@ -262,9 +266,9 @@ class Hold(Command):
             raise refusal("hold", known)
         if self.weight is not None and (self.weight <= known.weight if finishing else self.weight >= known.weight):
             raise RefusedError(f"the weight is {format_ratio(known.weight)} already", place="cannot hold")
-        manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL
+        by_person = self.cause in _OF_PERSONS and known.cause not in (self.cause, Cause.BY_HAND)
         counts, stays = self.rollback_at is not None, known.lifts and not self.lifts
-        adds = manual or (known.rollback_at is None and (counts or stays))
+        adds = by_person or (known.rollback_at is None and (counts or stays))
         if known.frozen and not (adds or moves):
             raise refusal("hold", known)
         if self.phase not in (None, known.phase):

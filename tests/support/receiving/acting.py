@@ -179,8 +179,14 @@ class Acting:
         """A command of somebody who has just looked."""
         return await self.store.propose(Seen.of(self.store.rollout), command)
 
-    async def start(self, canary: str = "v2.0", *, stable_slot: Slot | None = None) -> Entry:
-        """A rollout of 5 %, 50 % and 100 % begins."""
+    async def start(
+        self,
+        canary: str = "v2.0",
+        *,
+        stable_slot: Slot | None = None,
+        traffic: tuple[float, ...] = (0.05, 0.5, 1.0),
+    ) -> Entry:
+        """A rollout begins, by default of 5 %, 50 % and 100 %."""
         self.clock.advance(1)
         return await self.propose(
             Start(
@@ -188,8 +194,8 @@ class Acting:
                 rollout=f"{canary}-{self.clock.now():%H%M%S}",
                 stable="v1.0",
                 canary=canary,
-                traffic=(0.05, 0.5, 1.0),
-                durations_seconds=(300.0, 300.0, 300.0),
+                traffic=traffic,
+                durations_seconds=(300.0,) * len(traffic),
                 stable_slot=stable_slot,
             )
         )

@@ -252,6 +252,25 @@ async def test_what_a_receiver_closed_and_took_with_it_stays_closed(
     )
 
 
+async def test_a_phase_of_testers_that_is_closed_to_them_is_held(world: World) -> None:
+    """There is no weight to lower: whoever lets testers in no more is obeyed too, and a person lets them in again."""
+    leader = world.receiver()
+    await leader.start(traffic=(0.0, 0.5, 1.0))
+    await leader.controller.step()
+    assert world.router.split.testers_alone
+    world.router.split = replace(world.router.split, testers=False, testers_alone=False)
+    for _ in range(4):
+        await leader.controller.step()
+
+    assert (leader.rollout.state, leader.rollout.cause) == (State.HOLDING, Cause.BY_HAND)
+    assert leader.rollout.reason == "router edge was closed to testers by hand; only a person lets them in again"
+    assert not world.router.split.testers_alone
+
+    await leader.propose(Resume(actor="ann"))
+    await leader.controller.step()
+    assert world.router.split.testers_alone
+
+
 async def test_a_rollout_that_was_held_at_nothing_is_gone_on_with(leader: Acting, world: World) -> None:
     """The journal says itself why it is closed: a receiver that never saw the router brings it to what was resumed."""
     await leader.propose(Hold(actor="ann", weight=0.0))

@@ -131,7 +131,7 @@ async def test_a_weight_that_is_changed_externally_is_seen(make_haproxy: MakeHAP
 async def test_another_rollouts_users_never_get_the_old_weight(
     make_haproxy: MakeHAProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two rollouts the canary is closed before the salt changes, and opened after; the next never seems closed."""
+    """Between two rollouts it is closed before the salt changes, and opened after; the next never seems closed."""
     haproxy = make_haproxy()
     await haproxy.start()
     await haproxy.router.set_weight(HALF)
