@@ -47,7 +47,9 @@ def lags_before(
 def level_before(
     kpi: Conversion | Success, joined: JoinedRows, window: tuple[float, float], pending_timeout_seconds: float
 ) -> float | None:
-    """The lowest share of customers who succeeded, or converted, in a quarter of the window before the start.
+    """The lowest share of units that succeeded, or converted, in a quarter of the window before the start.
+
+    Units are what the rollout will count: customers, or each attempt where the policy says so.
 
     None where a quarter has too few customers, or the window is too short to know what became of them. Quarters differ
     as hours do; the lowest of them is no proof of what is normal, but spares a shop with an uneven hour false alarms.
@@ -61,16 +63,18 @@ def level_before(
     table, origin = joined.rows[event], joined.origin(event)
     rows = np.flatnonzero((table.entered >= low) & (table.entered < start - patience) & (origin.unit != NO_ID))
     rows = rows[np.lexsort((table.entered[rows], origin.unit[rows]))]
-    keys, first = np.unique(origin.unit[rows], return_index=True)
-    units = UnitTable(keys, {"entered": table.entered[rows[first]]})
-    if isinstance(kpi, Success) and kpi.attempts != "last":
-        good = table.outcome[rows[first]] == SUCCEEDED_CODE
+    if not (isinstance(kpi, Success) and kpi.attempts == "each"):
+        rows = rows[np.unique(origin.unit[rows], return_index=True)[1]]
+    entered = table.entered[rows]
+    if isinstance(kpi, Success) and kpi.attempts != "last":  # one that settled later is none within the rollout either
+        good = (table.outcome[rows] == SUCCEEDED_CODE) & (table.time[rows] - entered <= patience)
     else:
+        units = UnitTable(origin.unit[rows], {"entered": entered})
         to = kpi.to if isinstance(kpi, Conversion) else kpi.of
         counts = np.ones(len(joined.rows[to]), dtype=np.bool_) if conversion else table.outcome == SUCCEEDED_CODE
         unit, time = joined.origin(to).unit[counts], joined.rows[to].time[counts]
-        good = first_after(units, np.full(len(units), np.nan), unit, time) - units["entered"] <= patience
-    quarter = np.minimum((units["entered"] - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
+        good = first_after(units, np.full(len(units), np.nan), unit, time) - entered <= patience
+    quarter = np.minimum((entered - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
     count = np.bincount(quarter, minlength=_PARTS)
     if count.min() < _LEAST_VALUES:
         return None

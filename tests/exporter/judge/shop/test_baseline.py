@@ -95,6 +95,41 @@ def test_a_second_try_counts_where_the_policy_says_so() -> None:
     assert ever > once
 
 
+def test_where_each_attempt_counts_each_counted_before() -> None:
+    """Declined cards that are tried again and again, before the start as after it, are no harm to stable."""
+    rows = with_an_hour_before(5)
+    payments = rows["payments"]
+    failed = np.random.default_rng(5).random(len(payments)) < 0.1
+    first = replace(payments, outcome=np.where(failed, FAILED_CODE, SUCCEEDED_CODE))
+    again = [
+        replace(tried, ids=tried.ids + 10_000_000 * number, time=tried.time + number, entered=tried.entered + number)
+        for tried in [first.where(failed)]
+        for number in range(1, 6)
+    ]
+    every = first.then(tuple(again))
+    rows["payments"] = every.where(np.argsort(every.time, kind="stable"))
+    joined, kpi = JoinedRows(POLICY.database.events, rows), POLICY.kpis["payment_success_rate"]
+    assert isinstance(kpi, Success)
+
+    once, each = (level_before(replace(kpi, attempts=which), joined, BEFORE, 900.0) for which in ("first", "each"))
+
+    assert once == pytest.approx(0.9, abs=0.06)
+    assert each == pytest.approx(0.9 / 1.5, abs=0.1)
+
+
+def test_what_settled_after_the_time_out_had_failed_before_the_start_too() -> None:
+    """Payments that settle after half an hour time out on both sides; stable has not got worse by that."""
+    rows = with_an_hour_before(6)
+    payments = rows["payments"]
+    slow = payments.ids % 2 == 0
+    rows["payments"] = replace(payments, time=np.where(slow, payments.entered + 1000.0, payments.entered + 5.0))
+
+    level = level_before(POLICY.kpis["payment_success_rate"], JoinedRows(POLICY.database.events, rows), BEFORE, 900.0)  # type: ignore[arg-type]  # it is no mean
+
+    assert level is not None
+    assert level < 0.6
+
+
 def test_what_every_evening_brings_holds_nobody() -> None:
     """Stable is worse than before the start, and no worse than it is at this hour of every day."""
     rows = with_an_hour_before(1, fails_from=STARTS[1])
