@@ -213,7 +213,7 @@ class ExactHalf:
                 phase.units[kpi.name] = new_units(kpi.name)
             rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
             if isinstance(rows, OutcomeRows):
-                rows = with_timeout(rows, kpi.pending_timeout_seconds)
+                rows = with_timeout(rows, kpi.pending_timeout_seconds, may_wait=kpi.may_wait)
             rows = warmup.happened(rows)  # of a later phase's too
             keys, codes = phase.units[kpi.name].keys, phase.units[kpi.name].segments
             drawn = np.isfinite(phase.entries.of(keys)[0])  # the router has put nobody on a side who never came in

@@ -66,14 +66,15 @@ def level_before(
     if not (isinstance(kpi, Success) and kpi.attempts == "each"):
         rows = rows[np.unique(origin.unit[rows], return_index=True)[1]]
     entered = table.entered[rows]
-    if isinstance(kpi, Success) and kpi.attempts != "last":  # one that settled later is none within the rollout either
-        good = (table.outcome[rows] == SUCCEEDED_CODE) & (table.time[rows] - entered <= patience)
+    in_time = np.inf if not conversion and joined.events[event].pending else patience  # as within the rollout
+    if isinstance(kpi, Success) and kpi.attempts != "last":
+        good = (table.outcome[rows] == SUCCEEDED_CODE) & (table.time[rows] - entered <= in_time)
     else:
         units = UnitTable(origin.unit[rows], {"entered": entered})
         to = kpi.to if isinstance(kpi, Conversion) else kpi.of
         counts = np.ones(len(joined.rows[to]), dtype=np.bool_) if conversion else table.outcome == SUCCEEDED_CODE
         unit, time = joined.origin(to).unit[counts], joined.rows[to].time[counts]
-        good = first_after(units, np.full(len(units), np.nan), unit, time) - entered <= patience
+        good = first_after(units, np.full(len(units), np.nan), unit, time) - entered <= in_time
     quarter = np.minimum((entered - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
     count = np.bincount(quarter, minlength=_PARTS)
     if count.min() < _LEAST_VALUES:

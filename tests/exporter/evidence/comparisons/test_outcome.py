@@ -63,6 +63,19 @@ def test_pending_units_count_for_nothing_until_the_timeout_fails_them() -> None:
     assert with_timeout(rows, None) is rows
 
 
+def test_where_outcomes_may_wait_only_the_open_ones_time_out() -> None:
+    """A bank transfer that arrived, or was given up, on its second day is what it became, when it became it."""
+    entered = START + np.asarray([0.0, 0.0, 0.0])
+    resolved, failed = START + np.asarray([np.nan, 900.0, 900.0]), np.asarray([False, False, True])
+
+    waited = with_timeout(
+        OutcomeRows(entered, entered, np.zeros(3, dtype=np.bool_), resolved, failed), 60.0, may_wait=True
+    )
+
+    assert waited.failed.tolist() == [True, False, True]
+    assert waited.resolved.tolist() == [START + 60.0, START + 900.0, START + 900.0]
+
+
 def test_strata_do_not_depend_on_the_order_of_rows() -> None:
     """Rows in any order give the same evidence, ties in time included."""
     rows = payments(1, 100.0)

@@ -130,6 +130,28 @@ def test_what_settled_after_the_time_out_had_failed_before_the_start_too() -> No
     assert level < 0.6
 
 
+def test_outcomes_that_may_be_pending_are_what_they_become() -> None:
+    """Captured hours after they were authorised, payments are no failures to a judge that reads them all at once."""
+    rows = with_an_hour_before(7)
+    payments = rows["payments"]
+    waits = (payments.ids % 2 == 0) & (payments.outcome == SUCCEEDED_CODE)
+    rows["payments"] = replace(payments, time=np.where(waits, payments.entered + 1000.0, payments.time))
+    mapped = replace(POLICY.database.events["payments"], pending=("authorised",))
+    events = {**POLICY.database.events, "payments": mapped}
+    policy = replace(POLICY, database=replace(POLICY.database, events=events))
+    joined, later = JoinedRows(events, rows), END + 1000.0
+
+    payment = (
+        JudgedRollout.of(policy, rollout()).look(joined, VERSIONS, rollout(), later, {}).kpis["payment_success_rate"]
+    )
+
+    assert payment.hold_reason is None
+    assert payment.floor is not None
+    assert payment.floor.estimate == pytest.approx(0.97, abs=0.02)
+    assert payment.stable_level is not None
+    assert payment.stable_level.before == pytest.approx(0.95, abs=0.03)
+
+
 def test_what_every_evening_brings_holds_nobody() -> None:
     """Stable is worse than before the start, and no worse than it is at this hour of every day."""
     rows = with_an_hour_before(1, fails_from=STARTS[1])
