@@ -16,7 +16,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
 from exporter.judge.units import UnitTable
 from exporter.judge.values import in_currencies
-from exporter.ledger.rows import SUCCEEDED_CODE
+from exporter.ledger.rows import PENDING_CODE, SUCCEEDED_CODE
 from exporter.source.columns.values import NO_ID
 
 _CAP = 0.95
@@ -62,6 +62,7 @@ def level_before(
         return None
     table, origin = joined.rows[event], joined.origin(event)
     rows = np.flatnonzero((table.entered >= low) & (table.entered < start - patience) & (origin.unit != NO_ID))
+    rows = rows[table.outcome[rows] != PENDING_CODE]  # neither good nor bad
     rows = rows[np.lexsort((table.entered[rows], origin.unit[rows]))]
     if not (isinstance(kpi, Success) and kpi.attempts == "each"):
         rows = rows[np.unique(origin.unit[rows], return_index=True)[1]]

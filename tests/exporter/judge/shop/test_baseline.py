@@ -11,7 +11,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
 from exporter.judge.shop.baseline import level_before
 from exporter.judge.shop.rhythm import Rhythm
-from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
+from exporter.ledger.rows import FAILED_CODE, PENDING_CODE, SUCCEEDED_CODE, EventRows, Floats
 from tests.exporter.judge.customers import END, POLICY, START, STARTS, VERSIONS, known_at, rollout, shop
 
 BEFORE = (START - 3600.0, START)
@@ -131,7 +131,7 @@ def test_what_settled_after_the_time_out_had_failed_before_the_start_too() -> No
 
 
 def test_outcomes_that_may_be_pending_are_what_they_become() -> None:
-    """Captured hours after they were authorised, payments are no failures to a judge that reads them all at once."""
+    """Payments that are captured long after they were authorised are good, seen one by one and all at once."""
     rows = with_an_hour_before(7)
     payments = rows["payments"]
     waits = (payments.ids % 2 == 0) & (payments.outcome == SUCCEEDED_CODE)
@@ -139,13 +139,19 @@ def test_outcomes_that_may_be_pending_are_what_they_become() -> None:
     mapped = replace(POLICY.database.events["payments"], pending=("authorised",))
     events = {**POLICY.database.events, "payments": mapped}
     policy = replace(POLICY, database=replace(POLICY.database, events=events))
-    joined, later = JoinedRows(events, rows), END + 1000.0
+    live, later = JudgedRollout.of(policy, rollout()), END + 1100.0
 
-    payment = (
-        JudgedRollout.of(policy, rollout()).look(joined, VERSIONS, rollout(), later, {}).kpis["payment_success_rate"]
-    )
+    for now in (*np.arange(START + 100.0, later, 100.0), later):
+        known = dict(known_at(rows, now).rows)
+        paid = known["payments"]
+        known["payments"] = replace(paid, outcome=np.where(paid.outcome == 0, PENDING_CODE, paid.outcome))
+        seen = live.look(JoinedRows(events, known), VERSIONS, rollout(until=now), now, {}).kpis["payment_success_rate"]
+    once = JudgedRollout.of(policy, rollout()).look(JoinedRows(events, rows), VERSIONS, rollout(), later, {})
+    payment = once.kpis["payment_success_rate"]
 
-    assert payment.hold_reason is None
+    assert (seen.verdict, seen.hold_reason) == (payment.verdict, payment.hold_reason) == (payment.verdict, None)
+    assert (seen.estimate, seen.lower) == pytest.approx((payment.estimate, payment.lower), rel=1e-9)
+    assert (seen.canary_units, seen.stable_units) == (payment.canary_units, payment.stable_units)
     assert payment.floor is not None
     assert payment.floor.estimate == pytest.approx(0.97, abs=0.02)
     assert payment.stable_level is not None
