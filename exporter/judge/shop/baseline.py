@@ -14,7 +14,7 @@ from exporter.evidence.comparisons.level import CONVERTS_SECONDS
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
-from exporter.judge.units import UnitTable
+from exporter.judge.units import UnitTable, with_their_visit
 from exporter.judge.values import in_currencies
 from exporter.ledger.rows import PENDING_CODE, SUCCEEDED_CODE
 from exporter.source.columns.values import NO_ID
@@ -40,7 +40,8 @@ def lags_before(
     keys, first = np.unique(origin.unit[rows], return_index=True)
     units = UnitTable(keys, {"entered": table.entered[rows[first]]})
     to, to_origin = joined.rows[kpi.to], joined.origin(kpi.to)
-    converted = first_after(units, np.full(len(units), np.nan), to_origin.unit, to.time)
+    times = with_their_visit(to.time, to_origin.assigned)
+    converted = first_after(units, np.full(len(units), np.nan), to_origin.unit, times)
     return LagShape.of(units["entered"], converted, start, up_to, bucket_seconds)
 
 
@@ -74,8 +75,9 @@ def level_before(
         units = UnitTable(origin.unit[rows], {"entered": entered})
         to = kpi.to if isinstance(kpi, Conversion) else kpi.of
         counts = np.ones(len(joined.rows[to]), dtype=np.bool_) if conversion else table.outcome == SUCCEEDED_CODE
-        unit, time = joined.origin(to).unit[counts], joined.rows[to].time[counts]
-        good = first_after(units, np.full(len(units), np.nan), unit, time) - entered <= in_time
+        time = with_their_visit(joined.rows[to].time, joined.origin(to).assigned)
+        found = first_after(units, np.full(len(units), np.nan), joined.origin(to).unit[counts], time[counts])
+        good = found - entered <= in_time
     quarter = np.minimum((entered - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
     count = np.bincount(quarter, minlength=_PARTS)
     if count.min() < _LEAST_VALUES:

@@ -78,12 +78,34 @@ def test_a_customer_counts_once_on_the_side_of_the_first_entry() -> None:
 def test_a_company_with_fifty_orders_converts_once() -> None:
     """The first order after the entry is the conversion; one before it is none."""
     visits = _table([{"at": 10 + number, "unit": 3} for number in range(50)])
-    orders = _table([{"at": 5, "parent": 0}, *({"at": 20 + number, "parent": number} for number in range(50))], 3)
+    orders = _table([{"at": 5, "unit": 3}, *({"at": 20 + number, "parent": number} for number in range(50))], 3)
 
     found = _rows(CONVERSION, visits=visits, orders=orders)
 
     assert isinstance(found, ConversionRows)
     assert found.converted.tolist() == [20.0]
+
+
+@pytest.mark.parametrize(("behind", "units"), [(0.0, 4), (60.0, 4), (7200.0, 0)])
+def test_a_table_whose_clock_is_behind_loses_nobody_who_is_quick(behind: float, units: int) -> None:
+    """An order from a minute before its own visit came with it, whenever one looks; two hours are a wrong zone."""
+    entered = [10_000.0 + 100.0 * number for number in range(4)]
+    visits = _table([{"at": at, "unit": number} for number, at in enumerate(entered)])
+    orders = _table([{"at": at + 5.0 - behind, "parent": number} for number, at in enumerate(entered)], 3)
+    entries, live = Entries(), units_of(CONVERSION)
+
+    once = units_of(CONVERSION).look(_look(Entries(), {"visits": visits, "orders": orders}))
+    converted = set()
+    for now in np.arange(10_000.0, 10_500.0, 10.0):
+        known = visits.where(visits.entered <= now), orders.where(orders.entered <= now - behind)
+        seen = live.look(_look(entries, {"visits": known[0], "orders": known[1]}))
+        assert isinstance(seen, ConversionRows)
+        converted |= {*seen.converted[np.isfinite(seen.converted)].tolist()}
+        entries.fold(now - 20.0)
+        live.fold(now - 20.0)
+
+    assert isinstance(once, ConversionRows)
+    assert np.isfinite(once.converted).sum() == len(converted) == units
 
 
 def test_the_first_attempt_counts_and_its_customer_is_assigned_with_the_entry() -> None:
