@@ -30,7 +30,6 @@ from exporter.judge.exactfile import ExactFiles
 from exporter.judge.experiments import JudgedExperiments
 from exporter.judge.parameters import entry_event
 from exporter.judge.schedule import ScheduledJudge, watched
-from exporter.judge.shop.calibration import trusted_kpis
 from exporter.ledger.feed import Feed
 from exporter.ledger.lookups import MOST_ROWS, Lookups
 from exporter.ledger.reconciler import LedgerReconciler
@@ -139,7 +138,6 @@ class Refresher:
             self.threads,
             self._faults,
             self.files,
-            trusted_kpis(policy),
         )
         self.sampling = Sampling(self.feeds, policy.evidence.sample_above, self._log)
         self._lag: float | None = None

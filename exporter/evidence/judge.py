@@ -194,7 +194,7 @@ class RolloutJudge:
         """A KPI's rows, or those of a segment of it; outcomes that are pending for too long count as failed."""
         rows = every.kpis.get(name)
         if isinstance(rows, OutcomeRows):
-            rows = with_timeout(rows, kpi.pending_timeout_seconds)
+            rows = with_timeout(rows, kpi.pending_timeout_seconds, may_wait=kpi.may_wait)
         return self._warmup.happened(rows) if rows is not None else None
 
     def _comparison(
@@ -248,7 +248,7 @@ class RolloutJudge:
         told_apart_at: float | None,
     ) -> TestEvidence:
         """The floor next to stable; from when stable has no traffic any more, the floor alone."""
-        outcomes = outcomes_of(rows, kpi.pending_timeout_seconds)
+        outcomes = outcomes_of(rows, kpi.pending_timeout_seconds, may_wait=kpi.may_wait)
         beside = watched = None if outcomes is None else self._warmup.happened(outcomes)
         if beside is not None and np.isfinite(timeline.judged_until):
             late = beside.entered >= timeline.judged_until

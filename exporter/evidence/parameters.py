@@ -57,6 +57,8 @@ class KpiParameters:
     """Whether a proven harm fails the canary; otherwise it holds, as the units are not what the router assigns."""
     segments: int = field(default=0, repr=False)
     """How many segments are tested besides, `other` among them; they have half of the KPI's share of alpha."""
+    may_wait: bool = field(default=False, repr=False)
+    """Whether a success or a failure that became final after the time-out is one: outcomes may be pending and fine."""
     watch_stable: bool = field(default=False, repr=False)
     """Whether stable is held against the shop's level before the start. It only holds, so that no measurement of how
     often healthy canaries fail (which knows these parameters by their text) depends on it."""

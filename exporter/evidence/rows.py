@@ -42,7 +42,8 @@ class OutcomeRows(_Rows):
     entered: Floats
     canary: Bools
     resolved: Floats
-    """When the outcome was known; nan while pending. A shop without that time gives `entered`."""
+    """When the outcome was known; nan while pending, infinite while that is fine however long it lasts. A shop without
+    that time gives `entered`."""
     failed: Bools
 
 

@@ -19,6 +19,7 @@ import xxhash
 
 from canary.policy.kpis import Conversion, Kpi, events_of
 from canary.policy.model import Policy
+from canary.policy.plans import NORMAL
 from canary.rollout.state import Rollout
 from exporter.evidence.comparisons.outcome import with_timeout
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
@@ -213,7 +214,7 @@ class ExactHalf:
                 phase.units[kpi.name] = new_units(kpi.name)
             rows = phase.units[kpi.name].look(Look(joined, phase.entries, self.entry, sides, phase.timeline))
             if isinstance(rows, OutcomeRows):
-                rows = with_timeout(rows, kpi.pending_timeout_seconds)
+                rows = with_timeout(rows, kpi.pending_timeout_seconds, may_wait=kpi.may_wait)
             rows = warmup.happened(rows)  # of a later phase's too
             keys, codes = phase.units[kpi.name].keys, phase.units[kpi.name].segments
             drawn = np.isfinite(phase.entries.of(keys)[0])  # the router has put nobody on a side who never came in
@@ -257,12 +258,17 @@ def has_exact_half(policy: Policy, rollout: Rollout, entry: str) -> bool:
 
 
 def plan_of(policy: Policy, rollout: Rollout) -> Plan:
-    """The plan that a rollout runs by, as far as spending alpha depends on it."""
-    phases = zip(rollout.traffic, rollout.durations_seconds, strict=True)
+    """The plan that a rollout runs by, as far as spending alpha depends on it.
+
+    What ends a phase of testers alone, or the one at 100 %, moves no weight that is compared.
+    """
+    planned = tuple(PlannedPhase(*phase) for phase in zip(rollout.traffic, rollout.durations_seconds, strict=True))
+    own = policy.phases if rollout.plan == NORMAL else policy.plans.get(rollout.plan, policy.phases)
+    compared = [phase for phase in own if 0.0 < phase.traffic < 1.0]
     return Plan(
-        tuple(PlannedPhase(weight, seconds) for weight, seconds in phases),
-        when_proven=any(phase.advance == "when_proven" for phase in policy.phases),
-        gated=any(phase.gate is not None for phase in policy.phases),
+        planned,
+        when_proven=any(phase.advance == "when_proven" for phase in compared),
+        gated=any(phase.gate is not None for phase in compared),
     )
 
 

@@ -16,7 +16,7 @@ from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
 from exporter.evidence.rows import Rows
 from exporter.judge.units import Candidates, Look, UnitTable
-from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats, Ints
+from exporter.ledger.rows import FAILED_CODE, PENDING_CODE, SUCCEEDED_CODE, EventRows, Floats, Ints
 
 
 class KpiUnits(Protocol):
@@ -104,15 +104,34 @@ class OutcomeUnits:
         recent = _new_units(found, self._counted, table)
         recent = recent.with_(ids=table.ids[found.rows[_new(found, self._counted)]])
         units = self._open.merged(recent.only(self._open))
-        resolved, failed = (
-            self._best(look, table, units) if self._kpi.attempts == "last" else _outcome(look, self._kpi.of, units)
-        )
+        if self._kpi.attempts == "last":
+            resolved, failed = self._best(look, table, units)
+        else:
+            resolved, failed = _outcome(look, self._kpi.of, units)
+            if self._kpi.attempts == "first":
+                resolved, failed = self._instead(look, table, units, resolved, failed)
         # What is final only now was not known when its time was folded: it counts from now on.
         old = units["entered"] < self.folded_until
         resolved = np.where(old & (resolved < self.folded_until), self.folded_until, resolved)
         self._seen = units.with_(resolved=resolved, failed=failed)
         self.keys, self.segments = units.keys, units["segment"]
         return OutcomeRows(units["assigned"], units["entered"], units["canary"], resolved, failed)
+
+    def _instead(
+        self, look: Look, table: EventRows, units: UnitTable, resolved: Floats, failed: NDArray[np.bool_]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Where an attempt need not come to anything (void: another way to pay was chosen), the customer's next one."""
+        at = np.flatnonzero(np.isposinf(resolved))
+        if not len(at):
+            return resolved, failed
+        none, found = np.full(len(at), np.nan), []
+        for outcome in (FAILED_CODE, SUCCEEDED_CODE):
+            rows = np.flatnonzero((table.outcome == outcome) & (table.time >= max(look.started_at, self.folded_until)))
+            found.append(first_after(units.where(at), none, *look.keys_after(self._kpi.of, rows)))
+        next_, refused = np.fmin(*found), found[0] <= np.fmin(*found)
+        resolved, failed = np.array(resolved), np.array(failed)
+        resolved[at], failed[at] = np.where(np.isnan(next_), np.inf, next_), refused
+        return resolved, failed
 
     def fold(self, until: float) -> None:
         """Keep who tried before *until*, and of whom the outcome is open."""
@@ -125,11 +144,14 @@ class OutcomeUnits:
         self.folded_until = until
 
     def _best(self, look: Look, table: EventRows, units: UnitTable) -> tuple[Floats, NDArray[np.bool_]]:
-        """When a customer's first success came; who has none by the time-out has failed."""
-        rows = np.flatnonzero((table.outcome == SUCCEEDED_CODE) & (table.entered >= look.started_at))
-        keys, times = look.keys_after(self._kpi.of, rows)
-        times = first_after(units, np.full(len(units), np.nan), keys, times)
-        return times, np.zeros(len(units), dtype=np.bool_)
+        """When a customer's first success came; who has none by the time-out has failed, but for one that may come."""
+        none = np.full(len(units), np.nan)
+        first = {}
+        for outcome in (SUCCEEDED_CODE, PENDING_CODE):
+            rows = np.flatnonzero((table.outcome == outcome) & (table.entered >= look.started_at))
+            first[outcome] = first_after(units, none, *look.keys_after(self._kpi.of, rows))
+        waits = np.isnan(first[SUCCEEDED_CODE]) & ~np.isnan(first[PENDING_CODE])
+        return np.where(waits, np.inf, first[SUCCEEDED_CODE]), np.zeros(len(units), dtype=np.bool_)
 
 
 class MeanUnits:
@@ -212,12 +234,14 @@ def first_after(units: UnitTable, known: Floats, keys: Ints, times: Floats) -> F
 
 
 def _outcome(look: Look, event: str, units: UnitTable) -> tuple[Floats, NDArray[np.bool_]]:
-    """When the outcome of each unit's row was known, nan while it is not, and whether it is a failure."""
+    """When the outcome of each unit's row was known, nan while it is not (infinite where it need not be), and whether
+    it is a failure."""
     table = look.joined.rows[event]
     at = look.joined.positions(event, units["ids"])
     outcome = np.where(at >= 0, _at(table.outcome, at), 0)
     settled = (outcome == SUCCEEDED_CODE) | (outcome == FAILED_CODE)
-    return np.where(settled, _at(table.time, at), np.nan), outcome == FAILED_CODE
+    unknown = np.where(outcome == PENDING_CODE, np.inf, np.nan)
+    return np.where(settled, _at(table.time, at), unknown), outcome == FAILED_CODE
 
 
 def _at(column: NDArray[Any], at: Ints) -> NDArray[Any]:

@@ -84,8 +84,15 @@ def kpi_parameters(policy: Policy, name: str, kpi: Kpi) -> KpiParameters:
         watch_fails=policy.rollback.watch_action == "rollback",
         may_fail=knows_customers(policy, kpi),
         segments=kpi.segments + 1 if kpi.by is not None else 0,
+        may_wait=isinstance(kpi, Success) and may_wait(policy, kpi),
         watch_stable=policy.evidence.stable_harm == "hold" and action is not Action.WARN,
     )
+
+
+def may_wait(policy: Policy, kpi: Success) -> bool:
+    """Whether outcomes may be pending and fine, for longer than the time-out that fails unknown ones."""
+    events = policy.database.events
+    return kpi.of in events and bool(events[kpi.of].pending)
 
 
 def knows_customers(policy: Policy, kpi: Kpi) -> bool:

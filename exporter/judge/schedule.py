@@ -26,6 +26,7 @@ from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.joins import JoinedRows, merged
 from exporter.judge.parameters import only_read
 from exporter.judge.rollout import JudgedRollout
+from exporter.judge.shop.calibration import trusted_kpis
 from exporter.judge.shop.rhythm import Rhythm
 from exporter.judge.values import KpiValue, role_values, window_values
 from exporter.ledger.feed import Feed
@@ -52,7 +53,6 @@ class ScheduledJudge:
     Attributes:
         faults: where what goes wrong in one part is counted and logged.
         files: where the exact half of the judgement survives a restart; None where it need not.
-        trusted: KPIs that a calibration lets fail a canary although nobody knows their customers.
         kpis: of the window; None while they are not known.
         evidence: on the watched rollout; None when there is none.
         roles: by KPI, each role's plain value since the rollout began.
@@ -72,7 +72,6 @@ class ScheduledJudge:
     threads: Threads
     faults: Faults
     files: ExactFiles | None = None
-    trusted: frozenset[str] = frozenset()
     kpis: list[KpiValue] | None = None
     evidence: RolloutEvidence | None = None
     roles: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -203,8 +202,9 @@ class ScheduledJudge:
             return
         if self._judged is None or self._judged.rollout != rollout.id:
             policy = only_read(self.policy, self._read())
+            trusted = trusted_kpis(self.policy)  # what was calibrated since the last rollout counts for this one
             self._judged = JudgedRollout.of(
-                policy, rollout, files=self.files, trusted=self.trusted, rhythm=Rhythm.of(policy.kpis, self.feeds)
+                policy, rollout, files=self.files, trusted=trusted, rhythm=Rhythm.of(policy.kpis, self.feeds)
             )
             self.roles = {}
         self._judged.judge.know_sides(self.sides_apart_ratio)

@@ -27,6 +27,9 @@ from exporter.source.columns.values import NO_ID
 
 Columns = Mapping[str, NDArray[Any]]
 
+_APART_SECONDS = 120.0
+"""So far the clocks of two tables may be apart. An order from before its own visit came with it: left out, customers
+who are quick would be missing, and a canary that makes them quicker would lose them."""
 _WATCH_SECONDS = 3600
 """Where stable has no traffic any more, a customer counts once an hour: once for good would make the watch of two days
 blind to whoever came on the first."""
@@ -199,12 +202,15 @@ class Look:
         """`keys_after` of the event's rows that became facts from *since* on: several KPIs end in one event."""
         key = (event, max(since, self.started_at))
         if key not in self._arrivals:
-            self._arrivals[key] = self.keys_after(event, np.flatnonzero(self.joined.rows[event].time >= key[1]))
+            rows = np.flatnonzero(self.joined.rows[event].time >= key[1] - _APART_SECONDS)
+            keys, times = self.keys_after(event, rows)
+            self._arrivals[key] = keys[times >= key[1]], times[times >= key[1]]
         return self._arrivals[key]
 
     def keys_after(self, event: str, rows: Ints) -> tuple[Ints, Floats]:
         """The keys under which the customers of some of an event's rows may have entered, and the rows' times."""
-        unit, time = self.joined.origin_of(event, rows).unit, self.joined.rows[event].time[rows]
+        origin = self.joined.origin_of(event, rows)
+        unit, time = origin.unit, with_their_visit(self.joined.rows[event].time[rows], origin.assigned)
         watched = time >= self.timeline.judged_until
         hour = self._hour(time[watched])
         keys = (unit, _in_hour(unit[watched], hour), _in_hour(unit[watched], hour - 1))
@@ -212,20 +218,22 @@ class Look:
 
     def _of(self, event: str, since: float, *, each: bool) -> Candidates:
         table = self.joined.rows[event]
-        newest = self.joined.newest(event, max(since, self.started_at))
+        since = max(since, self.started_at)
+        newest = self.joined.newest(event, since - (_APART_SECONDS if event != self.entry else 0.0))
         rows, origin = newest.rows, newest.origin
         assigned, canary = self._assigned(event, rows, origin)
-        counts = (assigned <= table.entered[rows]) & (origin.unit != NO_ID)
-        rows, assigned, canary = rows[counts], assigned[counts], canary[counts]
+        entered = with_their_visit(table.entered[rows], origin.assigned)
+        counts = (entered >= since) & (assigned <= entered) & (origin.unit != NO_ID)
+        rows, entered, assigned, canary = rows[counts], entered[counts], assigned[counts], canary[counts]
         keys = table.ids[rows] if each else origin.unit[counts]
-        watched = table.entered[rows] >= self.timeline.judged_until
+        watched = entered >= self.timeline.judged_until
         if watched.any() and not each:
-            keys[watched] = _in_hour(keys[watched], self._hour(table.entered[rows[watched]]))
+            keys[watched] = _in_hour(keys[watched], self._hour(entered[watched]))
         order = np.lexsort((table.ids[rows], table.entered[rows], keys))
         keys, rows = keys[order], rows[order]
         first = np.ones(len(keys), dtype=np.bool_)
         first[1:] = keys[1:] != keys[:-1]
-        return Candidates(keys, rows, table.entered[rows], assigned[order], canary[order], first)
+        return Candidates(keys, rows, entered[order], assigned[order], canary[order], first)
 
     def _assigned(self, event: str, rows: Ints, origin: Origin) -> tuple[Floats, Bools]:
         """When each row's customer came in, and on which side; infinity where that was not in this rollout."""
@@ -241,7 +249,7 @@ class Look:
         times[alone], canary[alone] = table.entered[rows][alone], own_canary[alone]
         times[alone & ~own_side] = np.inf
         # Without stable there is nothing to compare: what the canary serves now is what is watched.
-        watched = table.entered[rows] >= self.timeline.judged_until
+        watched = with_their_visit(table.entered[rows], origin.assigned) >= self.timeline.judged_until
         times[watched] = np.where(own_side, table.entered[rows], np.inf)[watched]
         canary[watched] = own_canary[watched]
         return times, canary
@@ -249,6 +257,17 @@ class Look:
     def _hour(self, times: Floats) -> Ints:
         hour: Ints = np.floor((times - self.timeline.judged_until) / _WATCH_SECONDS).astype(np.int64)
         return hour
+
+
+def with_their_visit(times: Floats, assigned: Floats) -> Floats:
+    """The rows' times, but that of the visit they descend from where a clock that is behind says they came before it.
+
+    Args:
+        assigned: the visits' times; minus infinity where they are not known.
+    """
+    behind = (times < assigned) & (assigned - times <= _APART_SECONDS)
+    found: Floats = np.where(behind, assigned, times)
+    return found
 
 
 def _in_hour(keys: Ints, hour: Ints) -> Ints:

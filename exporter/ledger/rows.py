@@ -29,7 +29,7 @@ _MOST_SPELLINGS = 100_000
 """Texts whose code is remembered besides those that are shown: endless ones share what is shown of them."""
 
 _OUTCOMES = ("", SUCCEEDED, FAILED, PENDING)
-SUCCEEDED_CODE, FAILED_CODE = _OUTCOMES.index(SUCCEEDED), _OUTCOMES.index(FAILED)
+SUCCEEDED_CODE, FAILED_CODE, PENDING_CODE = (_OUTCOMES.index(text) for text in (SUCCEEDED, FAILED, PENDING))
 
 
 class Codes:
@@ -70,7 +70,7 @@ class EventRows:
         variant: that of an experiment, where a column tells it; numbered like versions.
         segment: that by which a KPI is looked at, numbered like versions; unknown where no column tells it.
         unit: the customer that the row names itself, as ids are numbered; `NO_ID` where it names none.
-        outcome: 0 none, then `SUCCEEDED_CODE`, `FAILED_CODE`.
+        outcome: 0 none, then `SUCCEEDED_CODE`, `FAILED_CODE`, and `PENDING_CODE` where it is fine that there is none.
         value: nan where there is none.
         parents: a row per parent event, `NO_ID` where there is none.
     """

@@ -221,12 +221,10 @@ class Statements:
         return sa.table(table, *(sa.column(name) for name in columns), schema=schema or None)
 
     def _outcome(self, name: str) -> Column:
-        """`succeeded`, `failed`, or NULL while it is pending."""
-        raw = self._clock.text(self.column(name))
-        return sa.case(
-            (raw.in_(self._event.succeeded), sa.literal_column(f"'{SUCCEEDED}'")),
-            (raw.in_(self._event.failed), sa.literal_column(f"'{FAILED}'")),
-        )
+        """`succeeded`, `failed`, `pending` where the policy calls it so, or NULL while nobody knows."""
+        raw, event = self._clock.text(self.column(name)), self._event
+        named = ((event.succeeded, SUCCEEDED), (event.failed, FAILED), (event.pending, PENDING))
+        return sa.case(*((raw.in_(texts), sa.literal_column(f"'{outcome}'")) for texts, outcome in named if texts))
 
     def _wanted(self, conditions: Sequence[Column]) -> list[Column]:
         return [*conditions, *self._exclusions()]

@@ -6,8 +6,8 @@ Most events have one stream, by their own time. An event with an outcome has up 
 * `unsettled`: rows with a final outcome but without that time, by their own time; they may change for as long as a
   row may be pending;
 * `pending`: rows without a final outcome, by their own time. Nothing counts them; the judge needs to know them,
-  because a payment that never settles is a failure. Those with an outcome that the policy calls `pending` are in no
-  stream before it is final: a bank transfer is no failure on its second day.
+  because a payment that never settles is a failure. Those with an outcome that the policy calls `pending` are told
+  apart: a bank transfer is no failure on its second day, and its customer is known when it becomes one.
 
 A stream's statements (`exporter.source.statements`) are fitted to the kinds of the columns once these are known
 (`fitted`), and read *carefully* after one of them stumbled over a value.
@@ -219,7 +219,7 @@ class _Builder:
             yield self._stream("unsettled", event.time, patience, final, settled.is_(None), fresh=False)
         else:
             yield self._stream("unsettled", event.time, patience, final)
-        pending = sa.or_(raw.is_(None), raw.not_in((*every, *event.pending)))
+        pending = sa.or_(raw.is_(None), raw.not_in(every))
         yield self._stream("pending", event.time, patience + lateness, pending, fresh=False, counted=False)
 
     def _stream(

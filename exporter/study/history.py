@@ -16,7 +16,7 @@ from canary.policy.model import Policy
 from exporter.judge.joins import JoinedRows, merged
 from exporter.ledger.lookups import Lookups
 from exporter.ledger.reader import known_units
-from exporter.ledger.rows import Codes, EventRows
+from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, Codes, EventRows
 from exporter.source.assignments.routed import LEFT_OUT, UnitVersions, version_of
 from exporter.source.columns.zones import Zone
 from exporter.source.database import Session
@@ -88,7 +88,7 @@ class History:
         late = self.policy.evidence.pending_timeout
         tables = {}
         for event, table in joined.rows.items():
-            settled = table.outcome != 0
+            settled = (table.outcome == SUCCEEDED_CODE) | (table.outcome == FAILED_CODE)
             wanted = (table.time >= low - self._early_seconds(event)) & (
                 table.time < high + np.where(settled, late, 0.0)
             )

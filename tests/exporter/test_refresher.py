@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from canary.policy.database.section import DEFAULT_EVENTS
-from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE
+from exporter.ledger.rows import FAILED_CODE, PENDING_CODE, SUCCEEDED_CODE
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import kpis, policy_for, published, refresher_on, settle
 from tests.support.databases.shopdata import CARTS, ORDERS, PAYMENTS, VISITS, ShopData, fill
@@ -149,16 +149,26 @@ async def test_a_payment_that_turns_in_place_is_what_it_became(lite: ShopData, c
 
 
 async def test_a_payment_that_is_fine_without_money_never_fails(lite: ShopData, clock: FakeClock) -> None:
-    """A bank transfer that is awaited is in no verdict, however old it is; an outcome that nobody named is."""
+    """A bank transfer that is awaited is told from an outcome that nobody named, and is what it becomes after hours."""
     payments = replace(DEFAULT_EVENTS["payments"], pending=("awaiting_wire",))
     policy = policy_for(lite.url, events=DEFAULT_EVENTS | {"payments": payments})
     for status in ("awaiting_wire", "lost"):
         await lite.insert(PAYMENTS, version="v1.0", status=status, created_at=clock.now() - timedelta(minutes=40))
     async with refresher_on(policy, clock) as refresher:
         await settle(refresher, clock)
-        held = [len(feed.rows()) for feed in refresher.feeds if feed.stream.event == "payments"]
+        pending = next(feed for feed in refresher.feeds if feed.stream.kind == "pending")
+        before = pending.rows().outcome.tolist()
+        clock.advance(3600)
+        refused = {"status": "failed", "settled_at": clock.now()}
+        await lite.run(PAYMENTS.update().where(PAYMENTS.c.status == "awaiting_wire").values(**refused))
+        for _ in range(3):
+            clock.advance(40)
+            await refresher.refresh()
+        settled = next(feed for feed in refresher.feeds if feed.stream.kind == "settled")
+        after = settled.rows().outcome.tolist()
 
-    assert sum(held) == 1
+    assert sorted(before) == [0, PENDING_CODE]
+    assert after == [FAILED_CODE]
 
 
 async def test_counters_wait_when_rows_vanish_and_kpis_do_not(data: ShopData, clock: FakeClock) -> None:

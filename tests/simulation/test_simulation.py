@@ -14,6 +14,7 @@ from simulation.checks.checks import Checks
 from simulation.life import LIFE
 from simulation.plans import PLAN
 from simulation.run import Summary, describe, run, run_many, shrink
+from simulation.stories.losses import LOSS
 from simulation.stories.story import ACTS, FAULTS, Event, draw
 from simulation.stories.watchers import WATCH
 from simulation.world import simulate
@@ -77,7 +78,7 @@ def test_a_failing_story_is_told_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_summary_says_what_was_never_drawn() -> None:
     """An empty run has drawn nothing."""
     summary = Summary()
-    assert set(summary.never()) == {*FAULTS, *ACTS, LIFE, PLAN, WATCH}
+    assert set(summary.never()) == {*FAULTS, *ACTS, LIFE, PLAN, WATCH, LOSS}
     summary.add(run(3))
     assert any(line.startswith("1 worlds") for line in summary.lines())
     assert any("NEVER DRAWN" in line for line in summary.lines())

@@ -75,8 +75,8 @@ class Event:
     """Outcomes that are a failure."""
     pending: tuple[Text, ...] = ()
     """Outcomes that are fine although no money has come (a bank transfer that is awaited): neither success nor failure,
-    however long they last. Every outcome that none of the three names is unknown, and counts as a failure once it is
-    older than `evidence.pending_timeout`."""
+    however long they last; what becomes of them later counts. Every outcome that none of the three names is unknown,
+    and counts as a failure once it is older than `evidence.pending_timeout`."""
     settled: Text | None = None
     """Column with the time at which the outcome became final."""
     exclude: dict[Text, tuple[str, ...]] = field(default_factory=dict)

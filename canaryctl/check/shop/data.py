@@ -206,7 +206,7 @@ def _settled(policy: Policy, one: NewestRows) -> Iterator[Finding]:
         yield warning(
             one.at("settled"), what, "leave `settled` out, or name the time at which the outcome became final"
         )
-    elif len(pairs) >= _FEW and len(late) > _CHANGED * len(pairs):
+    elif len(pairs) >= _FEW and len(late) > _CHANGED * len(pairs) and not one.event.pending:
         what = f"{_share(len(late), pairs)} of the rows were settled late by {column}: later changes move it"
         yield warning(one.at("settled"), what, "leave `settled` out: the outcome alone is found up to a minute later")
 

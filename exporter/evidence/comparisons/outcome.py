@@ -20,25 +20,31 @@ from exporter.evidence.comparisons.cohort_test import CohortTest, Setting
 from exporter.evidence.comparisons.events import Events
 from exporter.evidence.grid import symmetric_grid
 from exporter.evidence.progress.restarts import Plan
-from exporter.evidence.rows import ConversionRows, OutcomeRows, Rows
+from exporter.evidence.rows import ConversionRows, OutcomeRows, Rows, some_rows
 
 # Harm worth catching multiplies the odds of failure by 3 to 20: 97 % that becomes 91 % to 60 %.
 GRID = symmetric_grid(((1.0, 0.05), (3.0, 0.1), (6.0, 0.25)), sd=2.0, harm_sign=+1, harm_mode=1.8, harm_sd=0.75)
 
 
-def with_timeout(rows: OutcomeRows, timeout_seconds: float | None) -> OutcomeRows:
-    """Units that stay pending longer than the timeout failed at that moment, whatever came later."""
+def with_timeout(rows: OutcomeRows, timeout_seconds: float | None, *, may_wait: bool = False) -> OutcomeRows:
+    """Units that stay pending longer than the timeout failed at that moment, whatever came later.
+
+    Args:
+        may_wait: some units are fine for as long as they are pending, and nothing in a final outcome tells that it was
+            one of them: what came later counts, and only what has not come has failed.
+    """
     if timeout_seconds is None:
         return rows
     deadline = rows.entered + timeout_seconds
-    late = ~(rows.resolved <= deadline)
+    late = np.isnan(rows.resolved) if may_wait else ~(rows.resolved <= deadline)
     return replace(rows, resolved=np.where(late, deadline, rows.resolved), failed=rows.failed | late)
 
 
-def outcomes_of(rows: Rows | None, timeout_seconds: float | None) -> OutcomeRows | None:
+def outcomes_of(rows: Rows | None, timeout_seconds: float | None, *, may_wait: bool = False) -> OutcomeRows | None:
     """What a floor is judged on: a conversion is a success, a unit that did not convert in time a failure."""
     if isinstance(rows, OutcomeRows):
-        return with_timeout(rows, timeout_seconds)
+        known = with_timeout(rows, timeout_seconds, may_wait=may_wait)
+        return some_rows(known, ~np.isposinf(known.resolved))  # no floor counts what is neither good nor bad
     if not isinstance(rows, ConversionRows):
         return None
     unknown = np.zeros(len(rows.entered), dtype=np.bool_)

@@ -14,9 +14,9 @@ from exporter.evidence.comparisons.level import CONVERTS_SECONDS
 from exporter.evidence.comparisons.slower import LagShape
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import first_after
-from exporter.judge.units import UnitTable
+from exporter.judge.units import UnitTable, with_their_visit
 from exporter.judge.values import in_currencies
-from exporter.ledger.rows import SUCCEEDED_CODE
+from exporter.ledger.rows import PENDING_CODE, SUCCEEDED_CODE
 from exporter.source.columns.values import NO_ID
 
 _CAP = 0.95
@@ -40,14 +40,17 @@ def lags_before(
     keys, first = np.unique(origin.unit[rows], return_index=True)
     units = UnitTable(keys, {"entered": table.entered[rows[first]]})
     to, to_origin = joined.rows[kpi.to], joined.origin(kpi.to)
-    converted = first_after(units, np.full(len(units), np.nan), to_origin.unit, to.time)
+    times = with_their_visit(to.time, to_origin.assigned)
+    converted = first_after(units, np.full(len(units), np.nan), to_origin.unit, times)
     return LagShape.of(units["entered"], converted, start, up_to, bucket_seconds)
 
 
 def level_before(
     kpi: Conversion | Success, joined: JoinedRows, window: tuple[float, float], pending_timeout_seconds: float
 ) -> float | None:
-    """The lowest share of customers who succeeded, or converted, in a quarter of the window before the start.
+    """The lowest share of units that succeeded, or converted, in a quarter of the window before the start.
+
+    Units are what the rollout will count: customers, or each attempt where the policy says so.
 
     None where a quarter has too few customers, or the window is too short to know what became of them. Quarters differ
     as hours do; the lowest of them is no proof of what is normal, but spares a shop with an uneven hour false alarms.
@@ -60,17 +63,22 @@ def level_before(
         return None
     table, origin = joined.rows[event], joined.origin(event)
     rows = np.flatnonzero((table.entered >= low) & (table.entered < start - patience) & (origin.unit != NO_ID))
+    rows = rows[table.outcome[rows] != PENDING_CODE]  # neither good nor bad
     rows = rows[np.lexsort((table.entered[rows], origin.unit[rows]))]
-    keys, first = np.unique(origin.unit[rows], return_index=True)
-    units = UnitTable(keys, {"entered": table.entered[rows[first]]})
+    if not (isinstance(kpi, Success) and kpi.attempts == "each"):
+        rows = rows[np.unique(origin.unit[rows], return_index=True)[1]]
+    entered = table.entered[rows]
+    in_time = np.inf if not conversion and joined.events[event].pending else patience  # as within the rollout
     if isinstance(kpi, Success) and kpi.attempts != "last":
-        good = table.outcome[rows[first]] == SUCCEEDED_CODE
+        good = (table.outcome[rows] == SUCCEEDED_CODE) & (table.time[rows] - entered <= in_time)
     else:
+        units = UnitTable(origin.unit[rows], {"entered": entered})
         to = kpi.to if isinstance(kpi, Conversion) else kpi.of
         counts = np.ones(len(joined.rows[to]), dtype=np.bool_) if conversion else table.outcome == SUCCEEDED_CODE
-        unit, time = joined.origin(to).unit[counts], joined.rows[to].time[counts]
-        good = first_after(units, np.full(len(units), np.nan), unit, time) - units["entered"] <= patience
-    quarter = np.minimum((units["entered"] - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
+        time = with_their_visit(joined.rows[to].time, joined.origin(to).assigned)
+        found = first_after(units, np.full(len(units), np.nan), joined.origin(to).unit[counts], time[counts])
+        good = found - entered <= in_time
+    quarter = np.minimum((entered - low) / (start - patience - low) * _PARTS, _PARTS - 1).astype(np.int64)
     count = np.bincount(quarter, minlength=_PARTS)
     if count.min() < _LEAST_VALUES:
         return None

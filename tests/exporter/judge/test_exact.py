@@ -76,6 +76,24 @@ def test_any_gate_keeps_alpha_for_the_wait_before_it(gate: Gate) -> None:
     assert kept == [0.05, 0.2]
 
 
+def test_the_plan_that_a_rollout_runs_by_says_what_may_be_spent() -> None:
+    """`when_proven` takes its part of alpha where it stands in the rollout's own plan, and in a phase that compares."""
+    proven = tuple(replace(phase, advance="when_proven") for phase in POLICY.phases)
+    alone = (*POLICY.phases[:-1], proven[-1])
+    policy = replace(POLICY, plans={"careful": proven, "promoting": alone})
+
+    of = {name: plan_of(policy, replace(rollout(), plan=name)) for name in ("normal", "careful", "promoting")}
+
+    assert {name: plan.alpha(0.01) for name, plan in of.items()} == pytest.approx(
+        {"normal": 0.01, "careful": 0.008, "promoting": 0.01}
+    )
+    assert {name: plan.when_proven for name, plan in of.items()} == {
+        "normal": False,
+        "careful": True,
+        "promoting": False,
+    }
+
+
 def test_each_half_has_its_part_of_alpha() -> None:
     """One fifth is the quick half's, four fifths the exact one's; without customers all of it is the quick one's."""
     judged = JudgedRollout.of(POLICY, rollout())

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from canary.rollout.state import Moment, Rollout, State
 from exporter.faults import UNEXPECTED, Faults
 from exporter.judge.experiments import Arm, JudgedExperiments
 from exporter.judge.schedule import ScheduledJudge, watched
+from exporter.judge.shop.calibration import Calibration, KpiCalibration, calibration_file, digest_of, write
 from exporter.ledger.rows import Codes, EventRows
 from tests.support.clock import FakeClock
 from tests.support.databases.exporting import policy_for
@@ -92,6 +94,23 @@ async def test_only_whole_rows_are_judged(clock: FakeClock, feeds: list[Any], re
 
     assert judge.ready is ready
     assert threads.count == int(ready)
+
+
+async def test_what_was_calibrated_counts_from_the_next_rollout_on(clock: FakeClock, tmp_path: Path) -> None:
+    """A KPI of which nobody knows the customers may roll back once it is measured; no exporter is restarted for it."""
+    events = {name: replace(event, unit=None) for name, event in POLICY.database.events.items()}
+    policy = replace(POLICY, base=str(tmp_path), database=replace(POLICY.database, events=events))
+    judge = replace(_judge(clock, InlineThreads(), _feed()), policy=policy)
+    seen = []
+    for number in ("r1", "r2"):
+        await _look(judge, clock, replace(_rollout(clock), id=number))
+        assert judge._judged is not None
+        seen += [kpi.may_fail for kpi in judge._judged.parameters.kpis if kpi.name == "conversion_rate"]
+        measured = {name: KpiCalibration("rollback", 0.005, 0, 0.0, 0.004, 1.0) for name in policy.kpis}
+        about = policy.service, digest_of(policy), "2026-03-01T12:00:00Z"
+        write(Calibration(*about, 7, 1000, 0, 0.0, 0.004, 0, 0, measured), calibration_file(policy))
+
+    assert seen == [False, True]
 
 
 async def test_a_new_rollout_begins_without_the_old_ones_evidence(clock: FakeClock) -> None:

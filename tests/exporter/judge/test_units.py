@@ -20,7 +20,7 @@ from exporter.evidence.rows import Rows
 from exporter.judge.joins import JoinedRows
 from exporter.judge.kpi_units import KpiUnits, units_of
 from exporter.judge.units import Entries, Look
-from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows
+from exporter.ledger.rows import FAILED_CODE, PENDING_CODE, SUCCEEDED_CODE, EventRows
 from exporter.source.columns.values import NO_ID
 
 STABLE, CANARY = 0, 1
@@ -78,12 +78,34 @@ def test_a_customer_counts_once_on_the_side_of_the_first_entry() -> None:
 def test_a_company_with_fifty_orders_converts_once() -> None:
     """The first order after the entry is the conversion; one before it is none."""
     visits = _table([{"at": 10 + number, "unit": 3} for number in range(50)])
-    orders = _table([{"at": 5, "parent": 0}, *({"at": 20 + number, "parent": number} for number in range(50))], 3)
+    orders = _table([{"at": 5, "unit": 3}, *({"at": 20 + number, "parent": number} for number in range(50))], 3)
 
     found = _rows(CONVERSION, visits=visits, orders=orders)
 
     assert isinstance(found, ConversionRows)
     assert found.converted.tolist() == [20.0]
+
+
+@pytest.mark.parametrize(("behind", "units"), [(0.0, 4), (60.0, 4), (7200.0, 0)])
+def test_a_table_whose_clock_is_behind_loses_nobody_who_is_quick(behind: float, units: int) -> None:
+    """An order from a minute before its own visit came with it, whenever one looks; two hours are a wrong zone."""
+    entered = [10_000.0 + 100.0 * number for number in range(4)]
+    visits = _table([{"at": at, "unit": number} for number, at in enumerate(entered)])
+    orders = _table([{"at": at + 5.0 - behind, "parent": number} for number, at in enumerate(entered)], 3)
+    entries, live = Entries(), units_of(CONVERSION)
+
+    once = units_of(CONVERSION).look(_look(Entries(), {"visits": visits, "orders": orders}))
+    converted = set()
+    for now in np.arange(10_000.0, 10_500.0, 10.0):
+        known = visits.where(visits.entered <= now), orders.where(orders.entered <= now - behind)
+        seen = live.look(_look(entries, {"visits": known[0], "orders": known[1]}))
+        assert isinstance(seen, ConversionRows)
+        converted |= {*seen.converted[np.isfinite(seen.converted)].tolist()}
+        entries.fold(now - 20.0)
+        live.fold(now - 20.0)
+
+    assert isinstance(once, ConversionRows)
+    assert np.isfinite(once.converted).sum() == len(converted) == units
 
 
 def test_the_first_attempt_counts_and_its_customer_is_assigned_with_the_entry() -> None:
@@ -117,6 +139,40 @@ def test_the_policy_says_which_attempt_counts(attempts: str, failed: list[bool])
 
     assert isinstance(found, OutcomeRows)
     assert (found.failed.tolist(), found.canary.tolist()) == (failed, [True] * len(failed))
+
+
+@pytest.mark.parametrize("attempts", ["first", "last", "each"])
+def test_an_attempt_that_may_wait_is_known_and_open(attempts: str) -> None:
+    """An authorised payment has a customer before anybody knows how it ends: its failure comes hours later."""
+    visits = _table([{"at": 1, "unit": 3, "version": CANARY}])
+    kpi = Success(kind="success", of="payments", attempts=attempts)  # type: ignore[arg-type]  # one of the three
+    waiting = _table([{"at": 30, "unit": 3, "outcome": PENDING_CODE}], 1)
+    refused = _table([{"at": 30, "settled": 9000, "unit": 3, "outcome": FAILED_CODE}], 1)
+    entries, units = Entries(), units_of(kpi)
+
+    first = units.look(_look(entries, {"visits": visits, "payments": waiting}))
+    entries.fold(8000.0)
+    units.fold(8000.0)
+    later = units.look(_look(entries, {"visits": visits, "payments": refused}))
+
+    assert isinstance(first, OutcomeRows)
+    assert isinstance(later, OutcomeRows)
+    assert (first.resolved.tolist(), first.failed.tolist()) == ([np.inf], [False])
+    if attempts != "last":  # which only knows when somebody succeeded
+        assert (later.resolved.tolist(), later.failed.tolist()) == ([9000.0], [True])
+
+
+@pytest.mark.parametrize("outcome", [FAILED_CODE, SUCCEEDED_CODE])
+def test_where_another_way_to_pay_was_chosen_that_one_counts(outcome: int) -> None:
+    """An attempt that is void, and need not come to anything, hides nothing of the customer's next one."""
+    visits = _table([{"at": 1, "unit": 3, "version": CANARY}])
+    void, next_ = {"at": 30, "unit": 3, "outcome": PENDING_CODE}, {"at": 50, "unit": 3, "outcome": outcome}
+
+    found = _rows(PAYMENTS, visits=visits, payments=_table([void, next_], 1))
+
+    assert isinstance(found, OutcomeRows)
+    assert (found.entered.tolist(), found.resolved.tolist()) == ([30.0], [50.0])
+    assert found.failed.tolist() == [outcome == FAILED_CODE]
 
 
 def test_who_has_no_entry_is_no_unit_but_a_row_that_names_nobody_is_one() -> None:

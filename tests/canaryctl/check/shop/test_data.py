@@ -215,6 +215,16 @@ async def test_a_settled_that_later_changes_move_is_told(tmp_path: Path, clock: 
     ]
 
 
+async def test_what_may_be_pending_may_be_settled_late(tmp_path: Path, clock: FakeClock) -> None:
+    """A bank transfer arrives after hours: its time is that of the outcome, and no later change has moved it."""
+    _fill(tmp_path, clock, "UPDATE orders SET touched = datetime(at, '+40 minutes') WHERE id < 40")
+    mapped = "outcome: status\n      settled: touched\n      pending: [authorised]"
+
+    findings = await _look(tmp_path, clock, _POLICY.replace("outcome: status", mapped))
+
+    assert not [finding for finding in findings if ".settled" in finding.place]
+
+
 async def _plan(url: str, folder: Path, sql: str) -> str:
     path = folder / "canary.yaml"
     event = f'{{sql: "{sql}", version: null, value: total}}'

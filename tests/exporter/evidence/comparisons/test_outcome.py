@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.evidence.comparisons.outcome import GRID, OutcomeTest, with_timeout
+from exporter.evidence.comparisons.outcome import GRID, OutcomeTest, outcomes_of, with_timeout
 from exporter.evidence.grid import Floats, log10_evidence
 from exporter.evidence.hypergeometric import log_pmf
 from exporter.evidence.judge import (
@@ -61,6 +61,30 @@ def test_pending_units_count_for_nothing_until_the_timeout_fails_them() -> None:
     assert timed_out.failed.tolist() == [True, True, False]
     assert timed_out.resolved.tolist() == [START + 60.0, START + 60.0, START + 5.0]
     assert with_timeout(rows, None) is rows
+
+
+def test_where_outcomes_may_wait_only_the_open_ones_time_out() -> None:
+    """A bank transfer that arrived, or was given up, on its second day is what it became, when it became it."""
+    entered = START + np.asarray([0.0, 0.0, 0.0])
+    resolved, failed = START + np.asarray([np.nan, 900.0, 900.0]), np.asarray([False, False, True])
+
+    waited = with_timeout(
+        OutcomeRows(entered, entered, np.zeros(3, dtype=np.bool_), resolved, failed), 60.0, may_wait=True
+    )
+
+    assert waited.failed.tolist() == [True, False, True]
+    assert waited.resolved.tolist() == [START + 60.0, START + 900.0, START + 900.0]
+
+
+def test_no_floor_counts_what_is_neither_good_nor_bad() -> None:
+    """A third of all payments awaited for days is no reason to take the rest for less than they are, or for more."""
+    entered, nobody = START + np.asarray([0.0, 0.0]), np.zeros(2, dtype=np.bool_)
+    rows = OutcomeRows(entered, entered, nobody, np.asarray([np.inf, START + 5.0]), nobody)
+
+    counted = outcomes_of(rows, 60.0, may_wait=True)
+
+    assert counted is not None
+    assert counted.resolved.tolist() == [START + 5.0]
 
 
 def test_strata_do_not_depend_on_the_order_of_rows() -> None:

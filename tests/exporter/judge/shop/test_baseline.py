@@ -11,7 +11,7 @@ from exporter.judge.joins import JoinedRows
 from exporter.judge.rollout import JudgedRollout
 from exporter.judge.shop.baseline import level_before
 from exporter.judge.shop.rhythm import Rhythm
-from exporter.ledger.rows import FAILED_CODE, SUCCEEDED_CODE, EventRows, Floats
+from exporter.ledger.rows import FAILED_CODE, PENDING_CODE, SUCCEEDED_CODE, EventRows, Floats
 from tests.exporter.judge.customers import END, POLICY, START, STARTS, VERSIONS, known_at, rollout, shop
 
 BEFORE = (START - 3600.0, START)
@@ -93,6 +93,69 @@ def test_a_second_try_counts_where_the_policy_says_so() -> None:
     assert once is not None
     assert ever is not None
     assert ever > once
+
+
+def test_where_each_attempt_counts_each_counted_before() -> None:
+    """Declined cards that are tried again and again, before the start as after it, are no harm to stable."""
+    rows = with_an_hour_before(5)
+    payments = rows["payments"]
+    failed = np.random.default_rng(5).random(len(payments)) < 0.1
+    first = replace(payments, outcome=np.where(failed, FAILED_CODE, SUCCEEDED_CODE))
+    again = [
+        replace(tried, ids=tried.ids + 10_000_000 * number, time=tried.time + number, entered=tried.entered + number)
+        for tried in [first.where(failed)]
+        for number in range(1, 6)
+    ]
+    every = first.then(tuple(again))
+    rows["payments"] = every.where(np.argsort(every.time, kind="stable"))
+    joined, kpi = JoinedRows(POLICY.database.events, rows), POLICY.kpis["payment_success_rate"]
+    assert isinstance(kpi, Success)
+
+    once, each = (level_before(replace(kpi, attempts=which), joined, BEFORE, 900.0) for which in ("first", "each"))
+
+    assert once == pytest.approx(0.9, abs=0.06)
+    assert each == pytest.approx(0.9 / 1.5, abs=0.1)
+
+
+def test_what_settled_after_the_time_out_had_failed_before_the_start_too() -> None:
+    """Payments that settle after half an hour time out on both sides; stable has not got worse by that."""
+    rows = with_an_hour_before(6)
+    payments = rows["payments"]
+    slow = payments.ids % 2 == 0
+    rows["payments"] = replace(payments, time=np.where(slow, payments.entered + 1000.0, payments.entered + 5.0))
+
+    level = level_before(POLICY.kpis["payment_success_rate"], JoinedRows(POLICY.database.events, rows), BEFORE, 900.0)  # type: ignore[arg-type]  # it is no mean
+
+    assert level is not None
+    assert level < 0.6
+
+
+def test_outcomes_that_may_be_pending_are_what_they_become() -> None:
+    """Payments that are captured long after they were authorised are good, seen one by one and all at once."""
+    rows = with_an_hour_before(7)
+    payments = rows["payments"]
+    waits = (payments.ids % 2 == 0) & (payments.outcome == SUCCEEDED_CODE)
+    rows["payments"] = replace(payments, time=np.where(waits, payments.entered + 1000.0, payments.time))
+    mapped = replace(POLICY.database.events["payments"], pending=("authorised",))
+    events = {**POLICY.database.events, "payments": mapped}
+    policy = replace(POLICY, database=replace(POLICY.database, events=events))
+    live, later = JudgedRollout.of(policy, rollout()), END + 1100.0
+
+    for now in (*np.arange(START + 100.0, later, 100.0), later):
+        known = dict(known_at(rows, now).rows)
+        paid = known["payments"]
+        known["payments"] = replace(paid, outcome=np.where(paid.outcome == 0, PENDING_CODE, paid.outcome))
+        seen = live.look(JoinedRows(events, known), VERSIONS, rollout(until=now), now, {}).kpis["payment_success_rate"]
+    once = JudgedRollout.of(policy, rollout()).look(JoinedRows(events, rows), VERSIONS, rollout(), later, {})
+    payment = once.kpis["payment_success_rate"]
+
+    assert (seen.verdict, seen.hold_reason) == (payment.verdict, payment.hold_reason) == (payment.verdict, None)
+    assert (seen.estimate, seen.lower) == pytest.approx((payment.estimate, payment.lower), rel=1e-9)
+    assert (seen.canary_units, seen.stable_units) == (payment.canary_units, payment.stable_units)
+    assert payment.floor is not None
+    assert payment.floor.estimate == pytest.approx(0.97, abs=0.02)
+    assert payment.stable_level is not None
+    assert payment.stable_level.before == pytest.approx(0.95, abs=0.03)
 
 
 def test_what_every_evening_brings_holds_nobody() -> None:
