@@ -157,12 +157,6 @@ FIXES = (
         "if False:",
     ),
     Revert(
-        "an older copy that is as long as what was read is written on",
-        "canary/rollout/store/reader.py",
-        "        return self._last or self.position",
-        "        return self.position",
-    ),
-    Revert(
         "things are done about a journal in doubt",
         f"{_ACT}/permission.py",
         "        if self._store.fault:",
@@ -187,7 +181,7 @@ FIXES = (
         "        if False:",
     ),
     Revert(
-        "a dry run stays held",
+        "an alert that a person has overruled keeps a hold",
         f"{_DECIDE}/alerts/alertpoller.py",
         "        wrong = [alert for alert in wrong if not self._handler.does_nothing(rollout, alert)]",
         "",

@@ -12,6 +12,7 @@ from simulation.life import LIFE, with_life
 from simulation.plans import PLAN, with_plans
 from simulation.stories.losses import LOSS, with_loss
 from simulation.stories.outages import with_outage
+from simulation.stories.overruled import with_overruling
 from simulation.stories.slots import with_slots
 from simulation.stories.story import ACTS, FAULTS, Story, draw
 from simulation.stories.watchers import WATCH, with_watchers
@@ -28,6 +29,7 @@ _SLOTS_EVERY = 5
 _OUTAGE_EVERY = 16
 # Nor any of these.
 _LOSS_EVERY = 11
+_OVERRULED_EVERY = 13
 # Neither of two, nor of three, nor of five: shops of all kinds have them.
 _WATCHERS_EVERY = 7
 
@@ -42,6 +44,8 @@ def story_of(seed: int) -> Story:
     story = story if seed % _SLOTS_EVERY else with_slots(story)
     if seed % _LOSS_EVERY == 0:
         return with_loss(story)
+    if seed % _OVERRULED_EVERY == 0:
+        return with_overruling(story)
     return story if seed % _OUTAGE_EVERY else with_outage(story)
 
 
