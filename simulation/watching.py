@@ -35,6 +35,7 @@ class Watching:
     Attributes:
         silenced_until: when the heartbeat's silence ends.
         old_since: since when the exporter goes by an old policy; None while it does not.
+        let_in_since: since when testers alone are to reach the newest canary; None while they are not.
         tested: phases of 0 % that were looked at while testers were in them.
     """
 
@@ -45,6 +46,7 @@ class Watching:
     random: Random
     silenced_until: float = 0.0
     old_since: float | None = None
+    let_in_since: float | None = None
     tested: int = 0
 
     async def do(self, event: Event) -> None:
@@ -86,10 +88,12 @@ class Watching:
     def look(self) -> None:
         """Once a second: in a phase of 0 % testers reach the canary, and nobody else."""
         rollout = self.truth.newest
-        if rollout is None or rollout.state is not State.PHASE or not _only_testers(rollout):
+        if rollout is None or rollout.state is not State.PHASE or not _only_testers(rollout) or rollout.weight:
+            self.let_in_since = None  # a hold may have closed it to them too
             return
-        since = self.truth.phase_since.get((rollout.id, rollout.phase), moment())
-        if rollout.weight or moment() - since < _FOLLOWS_SECONDS or not self._calm(_FOLLOWS_SECONDS):
+        if self.let_in_since is None:
+            self.let_in_since = moment()
+        if moment() - self.let_in_since < _FOLLOWS_SECONDS or not self._calm(_FOLLOWS_SECONDS):
             return
         self.tested += 1
         closed = [router.name for router in self.checks.routers if not router.split.testers_alone]
