@@ -70,9 +70,9 @@ class Plan:
 
         With *by_information* in proportion to the variance of the difference that the plan brings by then: for
         conversions and means, whose harm is small against chance. Success ratios spend half of it sooner, by the root
-        of the time: a broken checkout fails half of the payments, and should be found in its first minutes. All of it
-        by the root finds a loss of one payment in twenty, at 20 a minute, in 29 % of rollouts instead of 37 %; none of
-        it finds a canary on which every payment fails a minute later.
+        of the time: a broken checkout fails half of the payments, and should be found in its first minutes. At 20 a
+        minute nearly every one of which fails that is after 3.6 minutes, by information alone after 5.1, by the root
+        alone after 2.9; one payment in twenty is found in 36, 38 and 34 % of rollouts.
         """
         if self.seconds <= 0.0:
             return np.zeros(len(planned))
