@@ -107,6 +107,30 @@ async def test_a_full_disk_does_not_stop_a_rollback(
     assert sum("is NOT complete" in message["title"] for message in team.messages) == 1
 
 
+async def test_what_was_closed_stays_closed_when_nothing_else_remembers_it(
+    tmp_path: Path, haproxy: HAProxy, told: dict[str, Any]
+) -> None:
+    """A rollback that a full disk did not take, and a receiver that comes back without its files: HAProxy knows."""
+    setting = Setting(tmp_path / "receiver", [router_section(haproxy)], {"notify": told})
+    async with receiving(setting) as receiver:
+        rollout = await running(setting)
+        await FullDisk(receiver).fill()
+        await post(setting, payload(alert("CanaryHighErrorRate", "rollback", rollout)))
+        await eventually(lambda: _share(haproxy, 0), "nobody on the canary")
+    lost = [path for path in setting.folder.rglob("*") if path.suffix in (".lowered", ".routers")]
+    for path in lost:
+        path.unlink()
+
+    async with receiving(setting):
+        await until(setting, "held", in_state("holding"))
+        now = await status(setting)
+
+    assert {path.suffix for path in lost} == {".lowered", ".routers"}
+    assert now["rollout"]["cause"] == "by_hand"
+    assert await _share(haproxy, 0)
+    assert Kind.ROLLBACK not in [entry.kind for entry in await setting.journal()]
+
+
 async def test_an_unreachable_router_does_not_keep_the_canary_alive(
     setting: Setting, haproxy: HAProxy, team: Team
 ) -> None:
