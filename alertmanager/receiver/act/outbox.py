@@ -214,11 +214,13 @@ class Outbox:
             self._metrics.notification("failed" if delivery.error else "sent")
             if delivery.error:
                 self._log.warn("target did not take the message", target=delivery.target, error=delivery.error)
-        early = self._notified_early.pop(_identity(entry), frozenset()) | taken
-        if not entry.seq:
+        early = self._notified_early.get(_identity(entry), frozenset()) | taken
+        # Until it is written who was told, this is all that is known of it: the journal may be away just then.
+        if early:
             self._notified_early[_identity(entry)] = early
-        elif early or not owed:
+        if entry.seq and (early or not owed):
             await self._write(entry, sorted(early), owed=[target for target in owed if target not in taken])
+            self._notified_early.pop(_identity(entry), None)
         return len(taken) == len(owed)
 
     async def _attempt(self, entry: Entry, rollout: Rollout, owed: Sequence[str]) -> Sequence[Delivery]:

@@ -318,6 +318,26 @@ async def test_people_hear_of_a_rollback_that_the_journal_cannot_take(leader: Ac
     assert Step.NOTIFY in leader.rollout.steps
 
 
+async def test_nobody_is_told_twice_because_it_cannot_be_written_who_was(leader: Acting, world: World) -> None:
+    """The journal goes while a target takes the message; who was told is written when it is back."""
+    append = leader.journal.append
+
+    async def refuse(entry: Entry, *, after: object = None) -> Entry:
+        if isinstance(entry, Notified):
+            raise JournalError("no space left", place="journal")
+        return await append(entry, after=after)  # type: ignore[arg-type]  # as it was given
+
+    leader.journal.append = refuse  # type: ignore[method-assign]  # for this test
+    for _ in range(3):
+        await leader.outbox.step()
+    leader.journal.append = append  # type: ignore[method-assign]  # as it was
+    for _ in range(3):
+        await leader.outbox.step()
+
+    assert len(titles(world, "slack#1")) == len(titles(world, "mail#2")) == 1
+    assert leader.outbox.pending == ()
+
+
 async def test_what_is_told_early_has_a_key_of_its_own(leader: Acting, world: World) -> None:
     """Two decisions that the journal has not taken are two keys, so that a chat that drops what it has shows both."""
     leader.journal.broken = True
