@@ -256,7 +256,9 @@ class RolloutStore:
             JournalError: it cannot be read.
         """
         unwritten = [entry for entry in self.unwritten if rollout in (None, entry.rollout)]
-        return [*await self._reader.journal.entries(rollout, after=after), *unwritten]
+        entries = await self._reader.journal.entries(rollout, after=after)
+        written = {replace(entry, seq=0).identity for entry in entries}  # some of them may have been meanwhile
+        return [*entries, *(entry for entry in unwritten if entry.identity not in written)]
 
     async def _look_soon(self) -> None:
         await self.clock.sleep(max(0.0, self._caught_up_at + _NEWS_SECONDS - self.clock.monotonic()))

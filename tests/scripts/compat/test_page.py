@@ -13,6 +13,7 @@ from scripts.compat.__main__ import main
 from scripts.compat.exercises import Exercise
 from scripts.compat.page import Row, page, rows
 from scripts.compat.programs import BY_NAME, PROGRAMS, inside, run, used, version
+from tests.support.programs.processes import eventually
 
 
 def _row(version: str, result: str = "passed", what: str = "demo") -> Row:
@@ -114,11 +115,12 @@ def test_a_program_that_does_not_run_is_named_and_nothing_is_run(
     assert not (tmp_path / "page.md").exists()
 
 
-def test_a_program_that_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
+async def test_a_program_that_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
     """What it has started would stay behind, one more after each try."""
     started = tmp_path / "started"
     with pytest.raises(subprocess.TimeoutExpired):
-        run(["sh", "-c", f"sleep 3600 & echo $! > {started}; wait"], 1)
+        run(["sh", "-c", f"sleep 3600 & echo $! > {started}; wait"], 5)
 
     child = Path("/proc", started.read_text().strip(), "stat")
-    assert not child.exists() or " Z " in child.read_text()
+    # What is killed is gone at once, but for a machine that has not got round to it.
+    await eventually(lambda: not child.exists() or " Z " in child.read_text(), "it is ended")

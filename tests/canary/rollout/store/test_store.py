@@ -1,6 +1,7 @@
 """Changing a rollout: what was seen is compared while it is written, and what lowers is never lost."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -143,6 +144,26 @@ async def test_what_could_not_be_written_is_written_later(store: RolloutStore, j
     await store.refresh()
     assert [entry.kind for entry in await journal.entries()] == [Kind.STARTED, Kind.ROLLBACK]
     assert not store.unwritten
+
+
+async def test_what_is_written_while_it_is_read_is_there_once(
+    store: RolloutStore, journal: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever tells people of each entry would tell them of this one twice."""
+    journal.broken = True
+    with pytest.raises(JournalError):
+        await store.propose(None, RollBack(actor="alertmanager", cause="CanaryX"))
+    journal.broken = False
+    read = journal.entries
+
+    async def slowly(rollout: str | None = None, *, after: int = 0) -> Sequence[Entry]:
+        monkeypatch.setattr(journal, "entries", read)
+        await store.refresh()
+        return await read(rollout, after=after)
+
+    monkeypatch.setattr(journal, "entries", slowly)
+
+    assert [entry.kind for entry in await store.entries()] == [Kind.STARTED, Kind.ROLLBACK]
 
 
 async def test_what_another_receiver_did_first_is_not_done_again(
