@@ -192,7 +192,9 @@ class RouterController:
     async def _is_above(self, wanted: Split) -> bool:
         """Whether the router may still have the traffic that is to be lowered."""
         looked_ago = self._clock.monotonic() - self._observed_at
-        if not self._effects.leading or looked_ago > _RECENT_LOOKS * self._interval_seconds:
+        recent = looked_ago <= _RECENT_LOOKS * self._interval_seconds
+        # What leaves a part of the traffic would raise a router that somebody has lowered further since the last look.
+        if wanted.open or not (recent and self._effects.leading):
             await self._observe()
         observed = self.observation
         return observed is None or any(is_above(reading, wanted) for reading in observed.readings)

@@ -115,6 +115,17 @@ async def test_a_weight_moved_by_hand_becomes_a_hold(leader: Acting, world: Worl
     assert world.router.split.weight_ratio == 0.05
 
 
+async def test_whoever_lowers_further_meanwhile_is_obeyed_too(leader: Acting, world: World) -> None:
+    """A hold at 2 % comes upon a router that was lowered to 1 % since it was looked at: that is where it is held."""
+    world.router.split = Split(leader.rollout.id, 0.01)
+    await leader.propose(Hold(actor="receiver", cause=Cause.BY_HAND, weight=0.02))
+    for _ in range(4):
+        await leader.controller.step()
+
+    assert (leader.rollout.weight, world.router.split.weight_ratio) == (0.01, 0.01)
+    assert max(split.weight_ratio for split in world.router.set[1:]) == 0.01
+
+
 async def test_a_weight_too_fine_for_a_router_is_rounded_down(leader: Acting, world: World) -> None:
     """Lowered to 1.58 % next to an nginx, which knows whole percents, the canary is held at 1 % everywhere."""
     world.router.split = Split(leader.rollout.id, 0.0158)
