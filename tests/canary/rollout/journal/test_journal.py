@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,17 +30,13 @@ def note(text: str, rollout: str = "r1") -> Entry:
     return entry_of(rollout, Kind.RECORDED, NOON, "ann", text, {"key": text})
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A server for all tests of this module."""
-    with Postgres() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def policy(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Policy:
+def policy(request: pytest.FixtureRequest, tmp_path: Path) -> Policy:
     """A policy whose journal is in SQLite, then in PostgreSQL."""
-    url = "sqlite:///state.db" if request.param == "sqlite" else postgres.new_database()
+    url = "sqlite:///state.db"
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.new_database()
     return Policy(service="shop", state=State(url=url), base=str(tmp_path))
 
 
