@@ -19,10 +19,24 @@ _HANGS_SECONDS = 30.0
 New = Callable[..., PostgresLeader]
 
 
-@pytest.fixture
-def database(postgres: Postgres) -> str:
-    """An empty database."""
+# Ends all connections to the database, and waits until they are ended.
+_HANG_UP = (
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture(scope="session")
+def kept(postgres: Postgres) -> str:
+    """One database for all tests here: making one takes longer than a test."""
     return postgres.new_database()
+
+
+@pytest.fixture
+def database(postgres: Postgres, kept: str) -> str:
+    """A database in which nobody has led yet."""
+    postgres.execute(kept, _HANG_UP, "DROP TABLE IF EXISTS canary_leader")
+    return kept
 
 
 @pytest.fixture
@@ -67,12 +81,7 @@ def age(postgres: Postgres, database: str) -> Callable[[float], None]:
 @pytest.fixture
 def hang_up(postgres: Postgres, database: str) -> Callable[[], None]:
     """Ends all connections to the database."""
-
-    def everybody() -> None:
-        others = "datname = current_database() AND pid <> pg_backend_pid()"
-        postgres.execute(database, f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {others}")
-
-    return everybody
+    return lambda: postgres.execute(database, _HANG_UP)
 
 
 Told = Callable[[], list[tuple[str, str, dict[str, object]]]]
@@ -95,6 +104,16 @@ def told(caplog: pytest.LogCaptureFixture) -> Told:
     return since
 
 
+async def follows(leader: PostgresLeader) -> None:
+    """It tries until it leads: the server takes a moment to see that a connection has ended."""
+
+    async def tried() -> bool:
+        await leader.step()
+        return leader.leading
+
+    await eventually(tried, "it leads")
+
+
 async def test_who_has_not_tried_yet_does_not_lead(new: New) -> None:
     """And knows of nothing that would keep it from leading."""
     leader = new()
@@ -104,7 +123,7 @@ async def test_who_has_not_tried_yet_does_not_lead(new: New) -> None:
 
 
 async def test_one_leads_until_it_gives_the_lock_back(new: New, told: Told) -> None:
-    """The other one follows at once, with a number of its own; only changes are told."""
+    """The other one follows, with a number of its own; only changes are told."""
     one, two = new(), new()
     for _ in range(2):
         await one.step()
@@ -114,7 +133,7 @@ async def test_one_leads_until_it_gives_the_lock_back(new: New, told: Told) -> N
     assert told() == [("INFO", "leading", {"epoch": 1})]
 
     await one.close()
-    await two.step()
+    await follows(two)
 
     assert [one.leading, two.leading] == [False, True]
     assert told() == [("INFO", "leading", {"epoch": 2})]
@@ -150,13 +169,7 @@ async def test_a_leader_without_a_heartbeat_is_followed(
     """Its connection is ended, the other one leads, and the first hears of it before it acts again."""
     two = new()
     age(7)
-    await two.step()
-
-    async def follows() -> bool:
-        await two.step()
-        return two.leading
-
-    await eventually(follows, "the other one leads")
+    await follows(two)
     assert told() == [("INFO", "leading", {"epoch": 2})]
 
     clock.advance(4)
