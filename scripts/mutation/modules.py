@@ -11,6 +11,8 @@ _ALSO = {
     ),
     "deadlines": (f"{_RECEIVER_TESTS}/decide/test_dryrun.py",),
     "effects": (f"{_RECEIVER_TESTS}/act", f"{_RECEIVER_TESTS}/decide/test_commands.py"),
+    # What two receivers make of it takes minutes, and is in `test_pair`.
+    "postgres": (f"{_RECEIVER_TESTS}/lead/test_pooler.py",),
     "reconciler": tuple(
         f"{_RECEIVER_TESTS}/act/test_{noun}.py" for noun in ("obeying", "drain", "workers", "ending", "convergence")
     ),

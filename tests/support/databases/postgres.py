@@ -84,7 +84,7 @@ class Postgres(DatabaseServer):
     def new_database(self, encoding: str = "UTF8") -> str:
         """A fresh, empty database; its address for SQLAlchemy with asyncpg."""
         self._number += 1
-        name = f"test{self._number}"
+        name = f"test{self._number}_{os.getpid()}"  # forks of a process may share its server
         self._sql(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0").check_returncode()
         return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{name}"
 

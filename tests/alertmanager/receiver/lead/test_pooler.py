@@ -1,22 +1,15 @@
 """Who leads through a connection pooler: somebody where a session is one, nobody where it is not."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.engine import make_url
 
 from alertmanager.receiver.lead.postgres import PostgresLeader
 from canary.timing.clock import SystemClock
+from tests.support.clock import FakeClock
 from tests.support.databases.pgbouncer import PgBouncer
 from tests.support.databases.postgres import Postgres
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """One server for the module."""
-    with Postgres() as server:
-        yield server
 
 
 async def leads(url: str, steps: int = 1) -> list[bool]:
@@ -42,6 +35,26 @@ async def test_in_transaction_mode_nobody_leads(postgres: Postgres, caplog: pyte
     assert [record.getMessage() for record in errors] == [
         "no receiver can lead through a pooler in transaction mode"
     ] * 2  # once for each receiver, and not at every step
+
+
+async def test_a_pooler_is_looked_at_again_after_half_a_minute(
+    postgres: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until somebody writes another address, and no more often; each time it is said what to write."""
+    clock = FakeClock()
+    async with PgBouncer(postgres, "transaction") as pooler:
+        leader = PostgresLeader(make_url(pooler.url(postgres.new_database())), "shop", clock)
+        told = []
+        for seconds in (0, 29, 1, 29, 1):
+            clock.advance(seconds)
+            caplog.clear()
+            await leader.step()
+            told.append([vars(record)["canary_fields"] for record in caplog.records])
+            assert (leader.leading, leader.unknown) == (False, False)
+        await leader.close()
+
+    remedy = [{"remedy": "write a direct address of PostgreSQL, or that of a pool in session mode, in state.url"}]
+    assert told == [remedy, [], remedy, [], remedy]
 
 
 async def test_in_session_mode_one_leads(postgres: Postgres) -> None:

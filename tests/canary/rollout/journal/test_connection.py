@@ -1,7 +1,6 @@
 """The journal through the connections that people have: TLS, a pooler in either mode, files of any name."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from tests.support.databases.postgres import Postgres
 from tests.support.programs.processes import eventually
 
 ENTRY = Held(rollout="r1", at=datetime(2026, 3, 3, tzinfo=UTC), actor="ann", reason="look")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """One server for the module."""
-    with Postgres() as server:
-        yield server
 
 
 def policy_at(url: str, base: Path | str = ".") -> Policy:
