@@ -68,11 +68,12 @@ async def policies_in_use(prometheus: Prometheus, service: str) -> PoliciesInUse
         RemoteError: Prometheus does not say.
     """
     labels = (names.COMPONENT, names.DIGEST)
-    published = f'{names.POLICY_INFO}{{{names.SERVICE}="{service}"}}'
+    info = f'{names.POLICY_INFO}{{{names.SERVICE}="{service}", {names.COMPONENT}%s"rules"}}'
     # A Prometheus that was restarted while a part was reloaded answers that one's earlier digest for five minutes more.
-    source = f"{names.COMPONENT}, job, instance"
-    newest = f"timestamp({published}) == on ({source}) group_left () max by ({source}) (timestamp({published}))"
-    query = f"max by ({', '.join(labels)}) ({published} and on ({source}, {names.DIGEST}) ({newest}))"
+    # Of rules there may be two files, and what they record ends with them.
+    told, rules = info % "!=", info % "="
+    of_each = f"ignoring ({names.DIGEST}) group_left () max without ({names.DIGEST}) (timestamp({told}))"
+    query = f"max by ({', '.join(labels)}) ({rules} or {told} and timestamp({told}) == {of_each})"
     found: dict[str, list[str]] = {}
     for sample in await prometheus.query(query):
         component, digest = (sample.labels.get(label, "") for label in labels)

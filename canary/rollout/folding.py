@@ -194,6 +194,7 @@ def _advanced(told: Rollout, entry: Advanced) -> Rollout:
         state=_phase_state(told.traffic, entry.phase),
         held_in=None,
         cause="",
+        closed=False,
         resumed_at=None,
         rollback_at=None,
         overridden=frozenset(),
@@ -237,6 +238,7 @@ def _held(told: Rollout, entry: Held) -> Rollout:
         held_in=told.held_in or before,
         cause=entry.cause,
         lifts=entry.lifts,
+        closed=told.closed or (entry.cause == Cause.BY_HAND and entry.weight is None),
         rollback_at=entry.rollback_at,
         overridden=told.overridden | cancelled,
         countdown_seconds=_countdown_seconds(entry),
@@ -259,6 +261,7 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
         state=told.held_in or told.state,
         held_in=None,
         cause="",
+        closed=False,
         resumed_at=entry.at,
         resumed=_moment(entry),
         countdown_seconds=None,
@@ -271,7 +274,8 @@ def _resumed(told: Rollout, entry: Resumed) -> Rollout:
 
 def _promoted(told: Rollout, entry: Promoted | FinishReturned) -> Rollout:
     ended = replace(told, state=State.PROMOTED, held_in=None, rollback_at=None, ended_at=entry.at, ended=_moment(entry))
-    return replace(_weighted(ended, entry, 1.0), cause="", lifts=False, promoted=told.promoted or _moment(entry))
+    won = told.promoted or _moment(entry)
+    return replace(_weighted(ended, entry, 1.0), cause="", lifts=False, closed=False, promoted=won)
 
 
 def _finishing(told: Rollout, entry: FinishBegan | FinishStepped | FinishReturned | Finished) -> Rollout:

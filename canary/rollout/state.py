@@ -142,6 +142,7 @@ class Rollout:
         resumed_at: when a hold last ended in this phase.
         cause: what the hold or the rollback is due to: a `Cause`, or an alert's name.
         lifts: whether the hold ends by itself once its cause is gone.
+        closed: whether somebody has closed a phase of 0 % to its testers at a router; a person lets them in again.
         rollback_at: end of the countdown in which a person may still cancel the rollback.
         countdown_seconds: how long that countdown lasts, from `held` on.
         began, phase_began, held, resumed, ended: the moments of the same events, from which ages are measured.
@@ -178,6 +179,7 @@ class Rollout:
     held_in: State | None = None
     resumed_at: datetime | None = None
     lifts: bool = False
+    closed: bool = False
     rollback_at: datetime | None = None
     countdown_seconds: float | None = None
     began: Moment | None = None

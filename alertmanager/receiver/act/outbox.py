@@ -165,7 +165,7 @@ class Outbox:
         """Whether somebody still has to be told, or it still has to be written down that nobody was."""
         if not self._routing.anybody(entry) or self._age(entry) >= self._expire_seconds + _LOOKS_BACK_SECONDS:
             return False
-        return receipt is None or bool(self._owed(entry, receipt))
+        return receipt is None or bool(self._owed(entry, receipt)) or _identity(entry) in self._notified_early
 
     def _owed(self, entry: Entry, receipt: Receipt | None) -> list[str]:
         """Who has to be told; targets that are new do not hear of what everybody else was told before."""
@@ -248,6 +248,7 @@ class Outbox:
     async def _give_up(self, entry: Entry, owed: Sequence[str]) -> None:
         self._log.error("message dropped, it is too old", key=self._key(entry), targets=", ".join(owed))
         await self._write(entry, self._effects.targets, expired=True)
+        self._notified_early.pop(_identity(entry), None)
         self._metrics.notification("expired")
 
     def _facts_about(self, rollout: Rollout) -> Facts:

@@ -148,6 +148,7 @@ class Reconciler:
 
     async def _lowered(self, router: str, weight: float) -> None:
         """Whoever moves customers to the safe side is obeyed: take it over as a hold that only a person ends."""
+        seen = self._store.rollout
         with suppress(JournalError):
             # What another receiver has decided meanwhile says more than the router.
             await self._store.refresh()
@@ -155,6 +156,8 @@ class Reconciler:
         testers_alone = wanted_split(rollout).testers_alone
         if rollout is None or (weight == rollout.weight and not testers_alone):
             return
+        if seen is None or seen.id != rollout.id:
+            return  # the look was about the one before
         finishing, finest = rollout.state is State.FINISHING, self._effects.finest_ratio
         # One router's weight may be too fine for another: then all have the next safer one that each can have.
         weight = 1 - rounded_down(1 - weight, finest) if finishing else rounded_down(weight, finest)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from alertmanager.receiver.act.confirmations import Confirmation
-from canary.rollout.kinds import Cause
 from canary.rollout.state import Rollout, State
 from canary.routers.base import Observation, Reading, Split
 
@@ -25,8 +24,7 @@ def wanted_split(rollout: Rollout | None) -> Split:
     if rollout is None:
         return _NOBODY
     # A phase of 0 % is for testers, unless somebody closed it to them; a weight that was lowered to 0 is for nobody.
-    closed = rollout.state is State.HOLDING and rollout.cause == Cause.BY_HAND
-    alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0 and not closed
+    alone = rollout.running and rollout.weight == 0 and rollout.traffic[rollout.phase] == 0 and not rollout.closed
     return Split(
         rollout.id,
         rollout.weight,
@@ -139,13 +137,13 @@ def closed_untold(observation: Observation, wanted: Split, confirmation: Confirm
     belongs a phase of 0 %, in which no weight can be lowered.
     """
     known = confirmation if confirmation is not None and confirmation.split.rollout == rollout.id else None
-    if known is not None and not (wanted.testers_alone and known.split == wanted):
+    if known is not None and (known.writing or not (wanted.testers_alone and known.split == wanted)):
         return False
     if not wanted.open or (not wanted.testers_alone and any(weight.ratio == 0 for weight in rollout.weights)):
         return False
     return any(
         reading.closed
         and reading.salt == wanted.salt
-        and (known is None or reading.process == known.processes.get(reading.instance))
+        and (known is None or reading.process == known.processes.get(reading.instance) != "")
         for reading in observation.readings
     )

@@ -228,10 +228,6 @@ def _agreement(command: Command, approver: str, known: Rollout, target: int, at:
     )
 
 
-_OF_PERSONS = (Cause.MANUAL, Cause.BY_HAND)
-"""Holds that a person has decided, here or at a router; what somebody closed by hand stays closed by any other."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Hold(Command):
     """Freeze the weight; while a release is finished, its step.
@@ -266,9 +262,10 @@ class Hold(Command):
             raise refusal("hold", known)
         if self.weight is not None and (self.weight <= known.weight if finishing else self.weight >= known.weight):
             raise RefusedError(f"the weight is {format_ratio(known.weight)} already", place="cannot hold")
-        by_person = self.cause in _OF_PERSONS and known.cause not in (self.cause, Cause.BY_HAND)
+        manual = self.cause == Cause.MANUAL and known.cause != Cause.MANUAL
+        closes = self.cause == Cause.BY_HAND and not known.closed
         counts, stays = self.rollback_at is not None, known.lifts and not self.lifts
-        adds = by_person or (known.rollback_at is None and (counts or stays))
+        adds = manual or closes or (known.rollback_at is None and (counts or stays))
         if known.frozen and not (adds or moves):
             raise refusal("hold", known)
         if self.phase not in (None, known.phase):

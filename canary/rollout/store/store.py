@@ -30,7 +30,7 @@ from canary.rollout.store.absence import Absence
 from canary.rollout.store.marker import Marker
 from canary.rollout.store.reader import JournalReader, Listener
 from canary.rollout.store.recalled import UNKNOWN
-from canary.rollout.store.unwritten import Pending, Unwritten
+from canary.rollout.store.unwritten import Pending, Unwritten, followed_by
 from canary.rollout.store.writer import ATTEMPTS, JournalWriter, crowded
 from canary.timing.clock import Clock
 
@@ -256,9 +256,7 @@ class RolloutStore:
             JournalError: it cannot be read.
         """
         unwritten = [entry for entry in self.unwritten if rollout in (None, entry.rollout)]
-        entries = await self._reader.journal.entries(rollout, after=after)
-        written = {replace(entry, seq=0).identity for entry in entries}  # some of them may have been meanwhile
-        return [*entries, *(entry for entry in unwritten if entry.identity not in written)]
+        return followed_by(await self._reader.journal.entries(rollout, after=after), unwritten)
 
     async def _look_soon(self) -> None:
         await self.clock.sleep(max(0.0, self._caught_up_at + _NEWS_SECONDS - self.clock.monotonic()))

@@ -6,6 +6,7 @@ to answer; *refused* ones it takes in no form, so that they count for as long as
 is acted upon is kept in the marker next to the state, so that no restart raises what was lowered.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canary.errors import RefusedError
@@ -115,3 +116,9 @@ class Unwritten:
         """Keep in the marker what must survive a restart."""
         if self.marker is not None:
             self.marker.keep([*self._recalled, *self.entries])
+
+
+def followed_by(entries: Sequence[Entry], unwritten: Sequence[Entry]) -> list[Entry]:
+    """What was read from the journal, and what was not written before that; some of it may have been meanwhile."""
+    written = {entry.identity[1:] for entry in entries} if unwritten else set()  # it has no position yet
+    return [*entries, *(entry for entry in unwritten if entry.identity[1:] not in written)]

@@ -79,11 +79,13 @@ class RuntimeSocket:
             another = (present.salt, present.stable) != (wanted.salt, wanted.stable)
             if another and present.weight != wanted.closed:
                 await self._set(WEIGHT, wanted.closed)
-            # Before the salt: a rollout's salt without testers says that it was closed.
-            await self._set(TESTERS, wanted.testers)
+            # Testers before the salt: a rollout's salt without them says that it was closed.
+            await self._set(TESTERS, wanted.testers or 1)
             await self._set(SALT, wanted.salt)
             await self._record(wanted)
             await self._set(WEIGHT, wanted.weight)
+            if not wanted.testers:
+                await self._set(TESTERS, 0)
         found = await self.entries()
         if found != wanted:
             raise RouterError(f"expected {wanted} in force, found {found}", place=self.place)

@@ -11,7 +11,7 @@ from tests.support.programs.prometheus import Prometheus as PrometheusServer
 
 
 async def test_a_digest_that_ended_without_a_marker_is_not_in_use(tmp_path: Path) -> None:
-    """As after a restart of Prometheus during a reload; two receivers that differ are both in use."""
+    """As after a restart of Prometheus during a reload; two receivers and two files of rules that differ are in use."""
     now = time.time()
     published = [
         ("exporter", "e:1", "old", now - 100),
@@ -24,6 +24,10 @@ async def test_a_digest_that_ended_without_a_marker_is_not_in_use(tmp_path: Path
         f" 1 {at:.3f}\n"
         for component, instance, digest, at in published
     ]
+    lines += [
+        f'{names.POLICY_INFO}{{service="shop",component="rules",digest="{digest}"}} 1 {at:.3f}\n'
+        for digest, at in (("old", now - 10), ("new", now - 20))
+    ]
     history = tmp_path / "history.om"
     history.write_text(f"# TYPE {names.POLICY_INFO} gauge\n{''.join(lines)}# EOF\n")
 
@@ -32,5 +36,5 @@ async def test_a_digest_that_ended_without_a_marker_is_not_in_use(tmp_path: Path
         async with aiohttp.ClientSession() as session:
             found = await policies_in_use(Prometheus(session, server.url), "shop")
 
-    assert len(everything) == len(published)
-    assert found.digests == {"exporter": ("new",), "receiver": ("new", "old")}
+    assert len(everything) == len(lines)
+    assert found.digests == {"exporter": ("new",), "receiver": ("new", "old"), "rules": ("new", "old")}

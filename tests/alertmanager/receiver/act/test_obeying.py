@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from alertmanager.receiver.act.confirmations import Confirmation
-from alertmanager.receiver.act.splits import moved_by_hand, rounded_down, weights_since
+from alertmanager.receiver.act.splits import moved_by_hand, moved_to, rounded_down, wanted_split, weights_since
 from canary.errors import JournalError
 from canary.rollout.commands.commands import Hold, Promote, Resume
 from canary.rollout.commands.finishing import Finish, FinishStep
@@ -277,9 +277,29 @@ async def test_a_phase_of_testers_that_is_closed_to_them_is_held(world: World) -
     assert leader.rollout.reason == "router edge was closed to testers by hand; only a person lets them in again"
     assert not world.router.split.testers_alone
 
+    # Nor does an alert that counts down to a rollback let them in.
+    soon = leader.clock.now() + timedelta(seconds=60)
+    await leader.propose(Hold(actor="alertmanager", cause="CanaryHighErrorRate", rollback_at=soon))
+    for _ in range(3):
+        await leader.controller.step()
+    assert not world.router.split.testers_alone
+
     await leader.propose(Resume(actor="ann"))
     await leader.controller.step()
     assert world.router.split.testers_alone
+
+
+def test_a_closing_of_our_own_that_was_not_confirmed_is_nobodys_hand() -> None:
+    """One of two HAProxies is down while testers are let in no more: a person who resumes is not held again for it."""
+    rollout = fold(
+        [started("r1", datetime(2026, 1, 31, 12, tzinfo=UTC), traffic=(0.0, 1.0), durations_seconds=(60.0, 60.0))]
+    )["r1"]
+    wanted, closed = wanted_split(rollout), replace(lowered_for("r1"), closed=True)
+    known = Confirmation(wanted, {"a": "1/100"})
+
+    assert moved_to(Observation((closed,)), wanted, known, rollout) == 0.0
+    for other in (replace(known, writing=True), replace(known, processes={"a": "2/200"})):
+        assert moved_to(Observation((closed,)), wanted, other, rollout) is None
 
 
 async def test_a_rollout_that_was_held_at_nothing_is_gone_on_with(leader: Acting, world: World) -> None:

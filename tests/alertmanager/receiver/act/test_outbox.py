@@ -318,24 +318,52 @@ async def test_people_hear_of_a_rollback_that_the_journal_cannot_take(leader: Ac
     assert Step.NOTIFY in leader.rollout.steps
 
 
-async def test_nobody_is_told_twice_because_it_cannot_be_written_who_was(leader: Acting, world: World) -> None:
-    """The journal goes while a target takes the message; who was told is written when it is back."""
-    append = leader.journal.append
+class Receipts:
+    """Keeps a journal from taking who was told, while a test says so."""
 
-    async def refuse(entry: Entry, *, after: object = None) -> Entry:
-        if isinstance(entry, Notified):
+    def __init__(self, leader: Acting, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refused = True
+        self._append = leader.journal.append
+        monkeypatch.setattr(leader.journal, "append", self._appended)
+
+    async def _appended(self, entry: Entry, *, after: Entry | int | None = None) -> Entry:
+        if self.refused and isinstance(entry, Notified):
             raise JournalError("no space left", place="journal")
-        return await append(entry, after=after)  # type: ignore[arg-type]  # as it was given
+        return await self._append(entry, after=after)
 
-    leader.journal.append = refuse  # type: ignore[method-assign]  # for this test
+
+async def test_nobody_is_told_twice_because_it_cannot_be_written_who_was(
+    leader: Acting, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal goes while a target takes the message; who was told is written when it is back."""
+    receipts = Receipts(leader, monkeypatch)
     for _ in range(3):
         await leader.outbox.step()
-    leader.journal.append = append  # type: ignore[method-assign]  # as it was
+    receipts.refused = False
     for _ in range(3):
         await leader.outbox.step()
 
     assert len(titles(world, "slack#1")) == len(titles(world, "mail#2")) == 1
     assert leader.outbox.pending == ()
+
+
+async def test_who_took_it_late_is_written_however_long_that_cannot_be(
+    leader: Acting, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One target has refused, and takes it while the journal takes nothing: after a restart it would hear it anew."""
+    receipts = Receipts(leader, monkeypatch)
+    receipts.refused = False
+    world.chats.refusing = {"mail#2"}
+    await leader.outbox.step()
+    receipts.refused, world.chats.refusing = True, set()
+    for _ in range(2):
+        await leader.outbox.step()
+    receipts.refused = False
+    await leader.outbox.step()
+
+    written = [entry for entry in await leader.journal.entries() if isinstance(entry, Notified)]
+    assert set().union(*(entry.targets for entry in written)) == {"slack#1", "mail#2"}
+    assert len(titles(world, "mail#2")) == 1
 
 
 async def test_what_is_told_early_has_a_key_of_its_own(leader: Acting, world: World) -> None:
