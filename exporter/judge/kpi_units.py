@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
 from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
 from exporter.evidence.rows import Rows
-from exporter.judge.units import Candidates, Look, UnitTable
+from exporter.judge.units import APART_SECONDS, Candidates, Look, UnitTable
 from exporter.ledger.rows import FAILED_CODE, PENDING_CODE, SUCCEEDED_CODE, EventRows, Floats, Ints
 
 
@@ -39,11 +39,17 @@ class KpiUnits(Protocol):
         """What was seen before *until* at the last look does not change any more."""
 
 
-def units_of(kpi: Kpi, currency: int = -1, cap: float = np.inf) -> KpiUnits:
-    """The units of a KPI; *currency* is the one whose values count, -1 for all, and *cap* the most that one counts."""
+def units_of(kpi: Kpi, currency: int = -1, cap: float = np.inf, *, timeout_seconds: float = np.inf) -> KpiUnits:
+    """The units of a KPI.
+
+    Args:
+        currency: the one whose values count, -1 for all.
+        cap: the most that one value counts.
+        timeout_seconds: how long an outcome may be open before it is a failure.
+    """
     if isinstance(kpi, Conversion):
         return ConversionUnits(kpi)
-    return OutcomeUnits(kpi) if isinstance(kpi, Success) else MeanUnits(kpi, currency, cap)
+    return OutcomeUnits(kpi, timeout_seconds) if isinstance(kpi, Success) else MeanUnits(kpi, currency, cap)
 
 
 class ConversionUnits:
@@ -88,13 +94,16 @@ class ConversionUnits:
 class OutcomeUnits:
     """Customers whose first attempt succeeds or fails, or, as the policy says, their last one, or every attempt."""
 
-    def __init__(self, kpi: Success) -> None:
+    def __init__(self, kpi: Success, timeout_seconds: float) -> None:
         self._kpi = kpi
+        self._timeout_seconds = timeout_seconds
         self.folded_until = -np.inf
         self.keys: Ints = np.zeros(0, dtype=np.int64)
         self.segments: Ints = self.keys
         self._counted = UnitTable.empty()
-        self._open = UnitTable.empty(assigned=float, entered=float, canary=bool, ids=np.int64, segment=np.int64)
+        columns: dict[str, type] = {"assigned": float, "entered": float, "canary": bool, "ids": np.int64}
+        # That an outcome was pending and fine is no more to be seen when it has become something else.
+        self._open = UnitTable.empty(**columns, segment=np.int64, waited=bool)
         self._seen = self._open.with_(resolved=np.zeros(0), failed=np.zeros(0, dtype=np.bool_))
 
     def look(self, look: Look) -> OutcomeRows:
@@ -102,7 +111,8 @@ class OutcomeUnits:
         table = look.joined.rows[self._kpi.of]
         found = look.candidates(self._kpi.of, self.folded_until, each=self._kpi.attempts == "each")
         recent = _new_units(found, self._counted, table)
-        recent = recent.with_(ids=table.ids[found.rows[_new(found, self._counted)]])
+        ids = table.ids[found.rows[_new(found, self._counted)]]
+        recent = recent.with_(ids=ids, waited=np.zeros(len(recent), dtype=np.bool_))
         units = self._open.merged(recent.only(self._open))
         if self._kpi.attempts == "last":
             resolved, failed = self._best(look, table, units)
@@ -110,10 +120,16 @@ class OutcomeUnits:
             resolved, failed = _outcome(look, self._kpi.of, units)
             if self._kpi.attempts == "first":
                 resolved, failed = self._instead(look, table, units, resolved, failed)
-        # What is final only now was not known when its time was folded: it counts from now on.
+        waited = units["waited"] | np.isposinf(resolved)
+        # Between two streams a row is in neither for a while: what waits goes on waiting until it is seen to end.
+        resolved = np.where(waited & np.isnan(resolved), np.inf, resolved)
+        # What is final only now was not known when its time was folded: it counts from now on. But what has failed for
+        # want of an outcome has been counted.
         old = units["entered"] < self.folded_until
         resolved = np.where(old & (resolved < self.folded_until), self.folded_until, resolved)
-        self._seen = units.with_(resolved=resolved, failed=failed)
+        over = ~waited & (units["entered"] + self._timeout_seconds < self.folded_until)
+        resolved, failed = np.where(over, np.nan, resolved), failed & ~over
+        self._seen = units.with_(resolved=resolved, failed=failed, waited=waited)
         self.keys, self.segments = units.keys, units["segment"]
         return OutcomeRows(units["assigned"], units["entered"], units["canary"], resolved, failed)
 
@@ -126,11 +142,12 @@ class OutcomeUnits:
             return resolved, failed
         none, found = np.full(len(at), np.nan), []
         for outcome in (FAILED_CODE, SUCCEEDED_CODE):
-            rows = np.flatnonzero((table.outcome == outcome) & (table.time >= max(look.started_at, self.folded_until)))
+            since = max(look.started_at - APART_SECONDS, self.folded_until)
+            rows = np.flatnonzero((table.outcome == outcome) & (table.time >= since))
             found.append(first_after(units.where(at), none, *look.keys_after(self._kpi.of, rows)))
-        next_, refused = np.fmin(*found), found[0] <= np.fmin(*found)
+        following = np.fmin(*found)
         resolved, failed = np.array(resolved), np.array(failed)
-        resolved[at], failed[at] = np.where(np.isnan(next_), np.inf, next_), refused
+        resolved[at], failed[at] = np.where(np.isnan(following), np.inf, following), found[0] <= following
         return resolved, failed
 
     def fold(self, until: float) -> None:
@@ -144,14 +161,20 @@ class OutcomeUnits:
         self.folded_until = until
 
     def _best(self, look: Look, table: EventRows, units: UnitTable) -> tuple[Floats, NDArray[np.bool_]]:
-        """When a customer's first success came; who has none by the time-out has failed, but for one that may come."""
+        """When a customer's first success came; who has none by the time-out has failed, but for one that may come.
+
+        Of whom that one was refused later, the failure is known when it was.
+        """
         none = np.full(len(units), np.nan)
         first = {}
-        for outcome in (SUCCEEDED_CODE, PENDING_CODE):
-            rows = np.flatnonzero((table.outcome == outcome) & (table.entered >= look.started_at))
+        for outcome in (SUCCEEDED_CODE, PENDING_CODE, FAILED_CODE):
+            rows = np.flatnonzero((table.outcome == outcome) & (table.entered >= look.started_at - APART_SECONDS))
             first[outcome] = first_after(units, none, *look.keys_after(self._kpi.of, rows))
-        waits = np.isnan(first[SUCCEEDED_CODE]) & ~np.isnan(first[PENDING_CODE])
-        return np.where(waits, np.inf, first[SUCCEEDED_CODE]), np.zeros(len(units), dtype=np.bool_)
+        unknown = np.isnan(first[SUCCEEDED_CODE])
+        waits = unknown & ~np.isnan(first[PENDING_CODE])
+        refused = unknown & ~waits & units["waited"] & ~np.isnan(first[FAILED_CODE])
+        refused_at = np.maximum(first[FAILED_CODE], units["entered"] + self._timeout_seconds)
+        return np.where(waits, np.inf, np.where(refused, refused_at, first[SUCCEEDED_CODE])), refused
 
 
 class MeanUnits:

@@ -241,7 +241,12 @@ class JudgedRollout:
 
     def _new_units(self, name: str) -> KpiUnits:
         """A KPI's units, of whom nobody has counted yet."""
-        return units_of(self.policy.kpis[name], self.currencies.get(name, -1), self._caps.get(name, np.inf))
+        return units_of(
+            self.policy.kpis[name],
+            self.currencies.get(name, -1),
+            self._caps.get(name, np.inf),
+            timeout_seconds=self.policy.evidence.pending_timeout,
+        )
 
 
 def _known_to_be(kpi: KpiParameters, trusted: Container[str], share_known: bool) -> KpiParameters:

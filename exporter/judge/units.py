@@ -27,7 +27,7 @@ from exporter.source.columns.values import NO_ID
 
 Columns = Mapping[str, NDArray[Any]]
 
-_APART_SECONDS = 120.0
+APART_SECONDS = 120.0
 """So far the clocks of two tables may be apart. An order from before its own visit came with it: left out, customers
 who are quick would be missing, and a canary that makes them quicker would lose them."""
 _WATCH_SECONDS = 3600
@@ -202,7 +202,7 @@ class Look:
         """`keys_after` of the event's rows that became facts from *since* on: several KPIs end in one event."""
         key = (event, max(since, self.started_at))
         if key not in self._arrivals:
-            rows = np.flatnonzero(self.joined.rows[event].time >= key[1] - _APART_SECONDS)
+            rows = np.flatnonzero(self.joined.rows[event].time >= key[1] - APART_SECONDS)
             keys, times = self.keys_after(event, rows)
             self._arrivals[key] = keys[times >= key[1]], times[times >= key[1]]
         return self._arrivals[key]
@@ -219,7 +219,7 @@ class Look:
     def _of(self, event: str, since: float, *, each: bool) -> Candidates:
         table = self.joined.rows[event]
         since = max(since, self.started_at)
-        newest = self.joined.newest(event, since - (_APART_SECONDS if event != self.entry else 0.0))
+        newest = self.joined.newest(event, since - (APART_SECONDS if event != self.entry else 0.0))
         rows, origin = newest.rows, newest.origin
         assigned, canary = self._assigned(event, rows, origin)
         entered = with_their_visit(table.entered[rows], origin.assigned)
@@ -229,7 +229,7 @@ class Look:
         watched = entered >= self.timeline.judged_until
         if watched.any() and not each:
             keys[watched] = _in_hour(keys[watched], self._hour(entered[watched]))
-        order = np.lexsort((table.ids[rows], table.entered[rows], keys))
+        order = np.lexsort((table.ids[rows], entered, keys))
         keys, rows = keys[order], rows[order]
         first = np.ones(len(keys), dtype=np.bool_)
         first[1:] = keys[1:] != keys[:-1]
@@ -265,7 +265,7 @@ def with_their_visit(times: Floats, assigned: Floats) -> Floats:
     Args:
         assigned: the visits' times; minus infinity where they are not known.
     """
-    behind = (times < assigned) & (assigned - times <= _APART_SECONDS)
+    behind = (times < assigned) & (assigned - times <= APART_SECONDS)
     found: Floats = np.where(behind, assigned, times)
     return found
 

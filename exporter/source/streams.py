@@ -46,8 +46,7 @@ WHOLE_READS = 12
 """How often the whole horizon is read while a row can be late: a late row is seen after at most a twelfth of it."""
 _ONLY_TIMES = ("postgresql", "clickhouse")
 """These databases compare a text with no time; the others read it as one."""
-_BYTES = "bytes"
-"""What SQLite keeps as a BLOB."""
+_BYTES = "bytes"  # what SQLite keeps as a BLOB
 _NO_TIMES = (Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY, Kind.UUID, Kind.OTHER)
 """What no database takes for a moment: other things are times of day, ranges, lists, JSON."""
 
@@ -213,12 +212,13 @@ class _Builder:
         raw = self._database.text(self._statements.column(event.outcome))
         every = (*event.succeeded, *event.failed)
         final = raw.in_(every)
+        changing = patience + lateness if event.pending else patience  # as `pending` below: or it is in neither
         if event.settled is not None:
             settled = self._statements.column(event.settled)
             yield replace(self._stream("settled", event.settled, lateness, final), changing_seconds=patience)
-            yield self._stream("unsettled", event.time, patience, final, settled.is_(None), fresh=False)
+            yield self._stream("unsettled", event.time, changing, final, settled.is_(None), fresh=False)
         else:
-            yield self._stream("unsettled", event.time, patience, final)
+            yield self._stream("unsettled", event.time, changing, final)
         pending = sa.or_(raw.is_(None), raw.not_in(every))
         yield self._stream("pending", event.time, patience + lateness, pending, fresh=False, counted=False)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from canary.policy.database.section import DEFAULT_EVENTS
 from canary.policy.kpis import Conversion, Kpi, Mean, Success
+from exporter.evidence.comparisons.outcome import with_timeout
 from exporter.evidence.judge import ConversionRows, MeanRows, OutcomeRows
 from exporter.evidence.progress.timeline import Timeline
 from exporter.evidence.rows import Rows
@@ -148,18 +149,51 @@ def test_an_attempt_that_may_wait_is_known_and_open(attempts: str) -> None:
     kpi = Success(kind="success", of="payments", attempts=attempts)  # type: ignore[arg-type]  # one of the three
     waiting = _table([{"at": 30, "unit": 3, "outcome": PENDING_CODE}], 1)
     refused = _table([{"at": 30, "settled": 9000, "unit": 3, "outcome": FAILED_CODE}], 1)
-    entries, units = Entries(), units_of(kpi)
+    nothing = waiting.where(waiting.entered > 1e9)
+    entries, units = Entries(), units_of(kpi, timeout_seconds=900.0)
 
-    first = units.look(_look(entries, {"visits": visits, "payments": waiting}))
-    entries.fold(8000.0)
-    units.fold(8000.0)
-    later = units.look(_look(entries, {"visits": visits, "payments": refused}))
+    seen = []
+    for payments in (waiting, nothing, refused):  # between two streams it is in neither
+        seen.append(units.look(_look(entries, {"visits": visits, "payments": payments})))
+        entries.fold(8000.0)
+        units.fold(8000.0)
 
-    assert isinstance(first, OutcomeRows)
-    assert isinstance(later, OutcomeRows)
-    assert (first.resolved.tolist(), first.failed.tolist()) == ([np.inf], [False])
-    if attempts != "last":  # which only knows when somebody succeeded
-        assert (later.resolved.tolist(), later.failed.tolist()) == ([9000.0], [True])
+    assert all(isinstance(rows, OutcomeRows) for rows in seen)
+    assert [(rows.resolved.tolist(), rows.failed.tolist()) for rows in seen if isinstance(rows, OutcomeRows)] == [
+        ([np.inf], [False]),
+        ([np.inf], [False]),
+        ([9000.0], [True]),
+    ]
+
+
+@pytest.mark.parametrize("outcome", [FAILED_CODE, SUCCEEDED_CODE])
+def test_what_has_failed_by_the_time_out_counts_no_second_time(outcome: int) -> None:
+    """An outcome that nobody named is a failure in time, and stays that, whatever it turns into hours later."""
+    visits = _table([{"at": 1, "unit": 3, "version": CANARY}])
+    unknown, ended = _table([{"at": 30, "unit": 3}], 1), {"at": 30, "settled": 9000, "unit": 3, "outcome": outcome}
+    entries, units = Entries(), units_of(PAYMENTS, timeout_seconds=900.0)
+
+    seen = []
+    for payments in (unknown, _table([ended], 1)):
+        rows = units.look(_look(entries, {"visits": visits, "payments": payments}))
+        assert isinstance(rows, OutcomeRows)
+        seen.append(with_timeout(rows, 900.0, may_wait=True))
+        entries.fold(8000.0)
+        units.fold(8000.0)
+
+    assert [(rows.resolved.tolist(), rows.failed.tolist()) for rows in seen] == [([930.0], [True])] * 2
+
+
+def test_a_success_from_before_its_own_visit_is_the_customers_last_word() -> None:
+    """With a clock a minute behind, those of a rollout's first minutes have paid all the same."""
+    visits, orders = _table([{"at": 10, "unit": 3}]), _table([{"at": 12, "parent": 0}], 3)
+    payments = _table([{"at": -30, "parent": 0, "outcome": SUCCEEDED_CODE}], 1)
+    kpi = Success(kind="success", of="payments", attempts="last")
+
+    found = _rows(kpi, visits=visits, orders=orders, payments=payments)
+
+    assert isinstance(found, OutcomeRows)
+    assert (found.entered.tolist(), found.resolved.tolist(), found.failed.tolist()) == ([10.0], [10.0], [False])
 
 
 @pytest.mark.parametrize("outcome", [FAILED_CODE, SUCCEEDED_CODE])
@@ -186,6 +220,25 @@ def test_who_has_no_entry_is_no_unit_but_a_row_that_names_nobody_is_one() -> Non
 
     assert isinstance(found, OutcomeRows)
     assert (found.assigned.tolist(), found.canary.tolist()) == ([6.0], [True])
+
+
+def test_two_orders_from_before_their_visit_are_two_values() -> None:
+    """Both are of the visit's moment, and the customer's mean is that of both."""
+    visits = _table([{"at": 10, "unit": 3}])
+    both = _table(
+        [{"id": 5, "at": -20, "parent": 0, "value": 10.0}, {"id": 4, "at": -10, "parent": 0, "value": 20.0}], 3
+    )
+    entries, units = Entries(), units_of(VALUE)
+
+    seen = []
+    for orders in (both.where(both.ids == 5), both):
+        rows = units.look(_look(entries, {"visits": visits, "orders": orders}))
+        assert isinstance(rows, MeanRows)
+        seen.append(rows.value.tolist())
+        entries.fold(9.0)
+        units.fold(9.0)
+
+    assert seen == [[10.0], [20.0, 15.0]]  # of one moment now, in the order of their ids
 
 
 def test_a_customers_mean_moves_with_each_value() -> None:
