@@ -89,7 +89,7 @@ def replace(path: Path, data: bytes, *, mode: int = MODE, durable: bool = False)
         OSError: it cannot be written; the old one is as it was.
     """
     _take_away_left(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_half(path))
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -111,9 +111,14 @@ def replace(path: Path, data: bytes, *, mode: int = MODE, durable: bool = False)
             os.close(directory)
 
 
+def _half(path: Path) -> str:
+    """How the names of half-written files begin: as no person names a copy."""
+    return f".{path.name}.half-"
+
+
 def _take_away_left(path: Path) -> None:
     """Remove what those who were killed while they replaced a file have left of it: it fills small disks."""
-    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")  # as `tempfile` makes names, and no editor does
+    ours = re.compile(rf"{re.escape(_half(path))}[a-z0-9_]{{8}}")  # as `tempfile` makes names
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for left in [entry for entry in entries if ours.fullmatch(entry.name)]:
             with contextlib.suppress(OSError):

@@ -188,7 +188,7 @@ def test_what_a_killed_writer_left_is_taken_away_by_the_next(tmp_path: Path) -> 
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program, tmp_path / "state"], check=False)
     old, young = sorted(tmp_path.iterdir())
-    others = [tmp_path / name for name in (".state.swp", ".state.json.abcdefgh", "state.abcdefgh")]
+    others = [tmp_path / name for name in (".state.swp", ".state.original", ".state.json.half-abcdefgh")]
     for path in others:
         path.touch()
     for path in (old, *others):
