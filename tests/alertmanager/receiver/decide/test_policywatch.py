@@ -29,7 +29,7 @@ class Told(Prometheus):
 
     async def query(self, expression: str) -> list[Sample]:
         """What is published."""
-        assert f'{names.POLICY_INFO}{{service="shop"}}' in expression
+        assert f'{names.POLICY_INFO}{{service="shop",' in expression
         if self.digests is None:
             raise RemoteError("is away")
         return [Sample({names.COMPONENT: name, names.DIGEST: one}, 1.0) for name, one in self.digests.items()]
