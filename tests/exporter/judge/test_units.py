@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -31,7 +31,7 @@ PAYMENTS = Success(kind="success", of="payments")
 VALUE = Mean(kind="mean", of="orders")
 
 
-def _table(rows: list[Mapping[str, float]], parents: int = 0) -> EventRows:
+def _table(rows: Sequence[Mapping[str, float]], parents: int = 0) -> EventRows:
     """Rows with `at`, and `version`, `unit`, `parent`, `outcome`, `settled`, `value` where they have them."""
 
     def column(name: str, otherwise: float, kind: type = np.int64) -> NDArray[Any]:
@@ -225,20 +225,13 @@ def test_who_has_no_entry_is_no_unit_but_a_row_that_names_nobody_is_one() -> Non
 def test_two_orders_from_before_their_visit_are_two_values() -> None:
     """Both are of the visit's moment, and the customer's mean is that of both."""
     visits = _table([{"at": 10, "unit": 3}])
-    both = _table(
-        [{"id": 5, "at": -20, "parent": 0, "value": 10.0}, {"id": 4, "at": -10, "parent": 0, "value": 20.0}], 3
-    )
-    entries, units = Entries(), units_of(VALUE)
+    early = [{"id": 5, "at": -20, "parent": 0, "value": 10.0}, {"id": 4, "at": -10, "parent": 0, "value": 20.0}]
 
-    seen = []
-    for orders in (both.where(both.ids == 5), both):
-        rows = units.look(_look(entries, {"visits": visits, "orders": orders}))
-        assert isinstance(rows, MeanRows)
-        seen.append(rows.value.tolist())
-        entries.fold(9.0)
-        units.fold(9.0)
+    found = _rows(VALUE, visits=visits, orders=_table(early, 3))
 
-    assert seen == [[10.0], [20.0, 15.0]]  # of one moment now, in the order of their ids
+    assert isinstance(found, MeanRows)
+    assert found.value.tolist() == [20.0, 15.0]  # of one moment now, in the order of their ids
+    assert found.observed.tolist() == [10.0, 10.0]
 
 
 def test_a_customers_mean_moves_with_each_value() -> None:

@@ -51,16 +51,21 @@ async def leads(setting: Setting) -> bool:
     return bool((await status(setting))["leading"])
 
 
+async def begun(first: ReceiverProgram, second: ReceiverProgram, one: Setting) -> None:
+    """The first leads, the second stands by, and a rollout has 5 %."""
+    await first.start()
+    await eventually(lambda: leads(one), "the first leads")
+    await second.start()
+    await order(one, "start", canary="v2.0", stable="v1.0")
+    await until(one, "5 %", lambda now: now["settled"])
+
+
 async def test_a_killed_leader_is_followed_by_the_other(pair: tuple[Setting, Setting], haproxy: HAProxy) -> None:
     """When the leader is killed, the other one takes over and carries out a rollback."""
     one, two = pair
     first, second = ReceiverProgram(one), ReceiverProgram(two)
     with first.program, second.program:
-        await first.start()
-        await eventually(lambda: leads(one), "the first leads")
-        await second.start()
-        await order(one, "start", canary="v2.0", stable="v1.0")
-        await until(one, "5 %", lambda now: now["settled"])
+        await begun(first, second, one)
         rollout = (await status(one))["rollout"]["id"]
         await until(two, "the second sees the router follow", lambda now: now["settled"] and not now["leading"])
 
@@ -77,11 +82,7 @@ async def test_a_paused_leader_wakes_up_powerless(pair: tuple[Setting, Setting],
     one, two = pair
     first, second = ReceiverProgram(one), ReceiverProgram(two)
     with first.program, second.program:
-        await first.start()
-        await eventually(lambda: leads(one), "the first leads")
-        await second.start()
-        await order(one, "start", canary="v2.0", stable="v1.0")
-        await until(one, "5 %", lambda now: now["settled"])
+        await begun(first, second, one)
 
         first.program.send_signal(signal.SIGSTOP)
         await eventually(lambda: leads(two), "the second leads")
