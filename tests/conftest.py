@@ -1,12 +1,13 @@
 """What holds for all tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from canary.policy import Policy, load_policy
+from tests.support.databases.postgres import Postgres
 
 # An example's first run pays for what is made once in a process, and on a loaded machine any run may take long.
 settings.register_profile("patient", deadline=None)
@@ -29,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_short(item: pytest.Item) -> bool:
     marker = item.get_closest_marker("timeout")
     return marker is None or marker.args[0] < _LONG_SECONDS
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for all tests of a worker that leave it running."""
+    with Postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """An order database and a shop for the tests of the demo."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -28,13 +28,6 @@ class OpenShop(Protocol):
     def __call__(self, version: str, flag: CheckoutFlag | None = None) -> AbstractAsyncContextManager[Client]:
         """The shop's client; without a flag the checkout is the standard one."""
         ...
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL server for all tests of a worker."""
-    with Postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

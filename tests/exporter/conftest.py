@@ -16,13 +16,6 @@ settings.register_profile("exporter", deadline=None)
 settings.load_profile("exporter")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL server for all tests of a worker."""
-    with Postgres() as server:
-        yield server
-
-
 @pytest.fixture
 def postgres_own() -> Iterator[Postgres]:
     """A PostgreSQL server that a test may stop."""

@@ -1,13 +1,11 @@
 """An order database for `canary check` to look at."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.shop.store import create_schema, open_engine
 from tests.support.clock import FakeClock
-from tests.support.databases.postgres import Postgres
 
 
 @pytest.fixture
@@ -24,10 +22,3 @@ async def shop_database(tmp_path: Path) -> Path:
 def clock() -> FakeClock:
     """A clock that a test moves."""
     return FakeClock()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """One real PostgreSQL for the session."""
-    with Postgres() as server:
-        yield server

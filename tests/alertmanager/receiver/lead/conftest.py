@@ -9,6 +9,6 @@ from tests.support.databases.postgres import Postgres
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """One server for all tests of a worker that leave it running."""
+    """One server for all of these, some of which stop it for a while."""
     with Postgres() as server:
         yield server
