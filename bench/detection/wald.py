@@ -16,7 +16,7 @@ CONSTANT_SHARE = 0.05
 LONGEST_RATIO = 15.0
 """Rollouts at a constant share end when so many times the bound's units are expected to have come."""
 CONSTANT, IN_PHASES, SHIPPED = "5 % throughout", "5 / 25 / 50 %", "5 / 25 / 50 %, as shipped"
-"""As shipped the quick half has a tenth of alpha (a fifth of one of two KPIs' part), and restarts."""
+"""As shipped the quick half has 15 % of alpha (three tenths of one of two KPIs' part), and restarts."""
 CASES = tuple((success, rate) for rate in (1000.0, 200.0) for success in (0.90, 0.85, 0.60))
 
 
@@ -83,7 +83,7 @@ def markdown(ratios: list[Ratio], seeds: int) -> str:
     head = (
         f"Canary payments seen until *fail*, over Wald's bound. Alpha is {ALPHA:.0%}, stable succeeds in"
         f" {SUCCESS_RATIO:.0%}; {seeds} rollouts a row. The quick half alone, with all of alpha and without"
-        " restarts; as shipped it has a tenth of alpha, and restarts, and the bound is still that of all of alpha."
+        " restarts; as shipped it has 15 % of alpha, and restarts, and the bound is still that of all of alpha."
     )
     text = [
         head,

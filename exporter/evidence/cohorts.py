@@ -18,9 +18,11 @@ import numpy as np
 from exporter.evidence.grid import Bools, Floats, Ints
 from exporter.evidence.progress.timeline import Segment, Timeline
 
-COHORT_UNITS = (8, 20)
-"""Units that close a cohort, at least and at most. Of what its units could tell, a cohort of n loses one n-th; a large
-one makes everybody wait for its youngest, and mixes units that met different hours."""
+COHORT_UNITS = (8, 40)
+"""Units that close a cohort, at least and at most. A small one loses much of what its units could tell: if the canary
+has one customer in twenty and one payment in five fails, cohorts of 20 tell 81 % of what is told to somebody who knows
+stable's ratio, of 40 85 % and of 60 87 %. A large one makes everybody wait for its youngest, and mixes units that met
+different hours."""
 COHORT_SECONDS = 60.0
 """Between the two, as many as a minute brings, which the cohort before has shown."""
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from exporter.evidence.progress.restarts import Plan
 from exporter.evidence.verdict import Action, Harm
 
-_QUICK = 0.2
-"""Large harm is proven within seconds by a fifth of alpha; small harm is what the exact half needs the rest for."""
+_QUICK = 0.3
+"""Three tenths of alpha prove large harm within seconds; small harm is what the exact half needs the rest for."""
 
 
 _SEGMENTS = 0.5

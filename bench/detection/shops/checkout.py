@@ -63,6 +63,6 @@ def settle(draft: Draft, paid: Payments, decline: float = 2.0, success: float | 
     draft.payments(paid.customers, paid.orders, paid.times, paid.failed, paid.times + wait)
 
 
-def checkout(draft: Draft, per_minute: float, **shop_of: Any) -> Payments:
-    """A shop with so many payments a minute, at once after the visit, not written yet."""
-    return shop(draft, 2.0 * per_minute, conversion=0.5, lag_minutes=0.5, pay=False, **shop_of)
+def checkout(draft: Draft, per_minute: float, lag_minutes: float = 0.5, **shop_of: Any) -> Payments:
+    """A shop with so many payments a minute, so long after the visit on average, not written yet."""
+    return shop(draft, 2.0 * per_minute, conversion=0.5, lag_minutes=lag_minutes, pay=False, **shop_of)

@@ -11,11 +11,11 @@ from bench.detection.shops.situations import Situation, with_failed
 from canary.policy.model import Slower
 
 
-def late_harm(minute: float, harm: float) -> Callable[[Draft, float], object]:
-    """Payments of the canary fail more from a minute on."""
+def late_harm(minute: float, harm: float, lag_minutes: float = 0.0) -> Callable[[Draft, float], object]:
+    """Payments of the canary, made so long after the visit on average, fail more from a minute on."""
 
     def write(draft: Draft, rate: float) -> None:
-        paid = checkout(draft, rate)
+        paid = checkout(draft, rate, lag_minutes=lag_minutes)
         worse = paid.canary & (paid.times >= START + 60.0 * minute) & (draft.rng.random(len(paid.times)) < harm)
         settle(draft, with_failed(paid, paid.failed | worse), success=1.0)
 
@@ -34,6 +34,13 @@ HARMFUL = (
     *(
         (rate, Situation("payments fail more", f"{harm:.0%} from the start", late_harm(0.0, harm)))
         for rate, harm in ((2.0, 0.2), (2.0, 0.5), (20.0, 0.05), (20.0, 0.1), (200.0, 0.1), (200.0, 0.2))
+    ),
+    *(
+        (
+            200.0,
+            Situation("paid half a minute after the visit", f"{harm:.0%} from the start", late_harm(0.0, harm, 0.5)),
+        )
+        for harm in (0.1, 0.2)
     ),
     *(
         (2000.0, Situation("payments fail more", f"20% from minute {minute:g}", late_harm(minute, 0.2)))

@@ -13,6 +13,7 @@ one that was missed is left out: what it might have spent is there for the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,10 +29,10 @@ from exporter.evidence.grid import Bools, Floats, Ints
 
 LOOK_SECONDS = 15.0
 """More looks find harm no sooner than customers show it, and each costs a pass over all draws."""
-_DRAWS_PER_ALPHA = 30.0
+_DRAWS_PER_ALPHA = 28.0
 _MOST_DRAWS = 1 << 16
-"""Thirty draws may be removed in all, so that the spending has steps as fine as phases are; beyond 65,536 draws memory
-counts for more, and the test stays exact with any number."""
+"""Some thirty draws may be removed in all, so that the spending has steps as fine as phases are; beyond 65,536 draws
+memory counts for more, and the test stays exact with any number."""
 _LEAST_VARIANCE = 0.5
 """Added to each segment's variance over the draws: half a failure. The first few failures of a small segment would be
 several deviations under every draw that has them on the canary, and harm to all customers would wait behind such
@@ -149,7 +150,7 @@ class Randomisation:
             return
         allowed = int(self.allowed(weights, np.asarray([now]))[0]) if allowed is None else allowed
         budget = allowed - self.used
-        if budget < 1:
+        if budget < 1 or self._is_too_early(weights, allowed):
             return
         extremity = self.extremity(weights)
         alive = extremity[self.alive]
@@ -162,6 +163,18 @@ class Randomisation:
             self.proven_at = float(now)
             term = int(np.argmax(self._worse(weights)[:, 0]))
             self.worst = term - 1 if term else None
+
+    def _is_too_early(self, weights: Sequence[tuple[float, float]], allowed: int) -> bool:
+        """Whether not even the worst that could be, all failures on the canary, is rarer than what may be spent by now.
+
+        Draws that left then would only have been the luckiest of those with one failure of two, and what they spent
+        would be missing later: of the shops with two payments a minute, where a fifth of them fails, some more are
+        found. It looks at both sides' failures together, which no draw changes, and so nothing of the proof does.
+        """
+        if self.parameters.by_information:
+            return False
+        log_chance = float(self.cohorts.amount @ np.log(_ratios(weights)[self.cohorts.phase]))
+        return log_chance > math.log(allowed / self.redraw.draws)
 
     def extremity(self, weights: Sequence[tuple[float, float]]) -> Floats:
         """Under each draw, by how much the canary's customers did worse than their cohorts, where that is most."""

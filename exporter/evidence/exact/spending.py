@@ -20,6 +20,9 @@ _KEPT_FOR_WAITING = 0.05
 """Kept for a hold that nobody planned: a twentieth of alpha is what the planned time can spare."""
 _KEPT_WHERE_WAITING_IS_PLANNED = 0.2
 """With a gate or `when_proven`, waiting is part of the plan, and more is worth keeping for it."""
+_SOONER, _SOONER_RATIO = 0.3, 0.7
+"""The power of time by which success ratios spend seven tenths: a plan of 40 minutes has spent 44 % of these after 2.6,
+where by the root of the time it would be 25 %. Large harm is found sooner for it, and small harm as often."""
 _WHERE_WEIGHTS_FOLLOW_PROOF = 0.8
 """`when_proven` lets the weight follow what the judge saw, which raises the rate of false alarms by up to a quarter."""
 
@@ -69,16 +72,15 @@ class Plan:
         """The part of alpha that may be spent once *planned* seconds of the plan and *waited* more have passed.
 
         With *by_information* in proportion to the variance of the difference that the plan brings by then: for
-        conversions and means, whose harm is small against chance. Success ratios spend half of it sooner, by the root
-        of the time: a broken checkout fails half of the payments, and should be found in its first minutes. At 20 a
-        minute nearly every one of which fails that is after 3.6 minutes, by information alone after 5.1, by the root
-        alone after 2.9; one payment in twenty is found in 36, 38 and 34 % of rollouts.
+        conversions and means, whose harm is small against chance. Success ratios spend most of it sooner, by a power of
+        the time: a broken checkout fails half of the payments, and should be found in its first minutes.
         """
         if self.seconds <= 0.0:
             return np.zeros(len(planned))
         known = np.interp(planned, self._ends, self._information) / self._information[-1]
         if not by_information:
-            known = (known + np.sqrt(np.minimum(planned / self.seconds, 1.0))) / 2.0
+            sooner = np.minimum(planned / self.seconds, 1.0) ** _SOONER
+            known = _SOONER_RATIO * sooner + (1.0 - _SOONER_RATIO) * known
         kept = self.kept_for_waiting
         spent: Floats = (1.0 - kept) * known + kept * (1.0 - 2.0 ** (-waited / self.seconds))
         return spent

@@ -95,7 +95,7 @@ def test_the_plan_that_a_rollout_runs_by_says_what_may_be_spent() -> None:
 
 
 def test_each_half_has_its_part_of_alpha() -> None:
-    """One fifth is the quick half's, four fifths the exact one's; without customers all of it is the quick one's."""
+    """Three tenths are the quick half's, the rest the exact one's; without customers all of it is the quick one's."""
     judged = JudgedRollout.of(POLICY, rollout())
     events = POLICY.database.events
     anonymous = replace(events["visits"], unit=None)
@@ -103,8 +103,8 @@ def test_each_half_has_its_part_of_alpha() -> None:
     quick = JudgedRollout.of(without, rollout())
 
     [kpi, _] = judged.parameters.kpis
-    assert abs(judged.parameters.alpha_of(kpi) - 0.001) < 1e-12
-    assert abs(judged.parameters.exact_alpha_of(kpi) - 0.004) < 1e-12
+    assert abs(judged.parameters.alpha_of(kpi) - 0.0015) < 1e-12
+    assert abs(judged.parameters.exact_alpha_of(kpi) - 0.0035) < 1e-12
     assert quick.exact is None
     assert quick.parameters.alpha_of(kpi) == 0.005
 
@@ -268,7 +268,7 @@ def test_where_rows_and_the_routers_hash_disagree_a_proof_of_this_half_alone_onl
     judged = JudgedRollout.of(POWERFUL, rollout())
     judged.judge.know_sides(apart)
 
-    evidence = looks(judged, shop(1, harm=0.07), np.asarray([END]))  # too little for the quick half
+    evidence = looks(judged, shop(2, harm=0.04), np.asarray([END]))  # too little for the quick half
 
     found = evidence.kpis[PAYMENTS]
     assert proofs(evidence)[PAYMENTS] is not None

@@ -9,7 +9,7 @@ import pytest
 from canary.routers.bucket import nginx_place, salt_of
 from exporter.evidence.exact.pairs import Pairs
 from exporter.evidence.exact.randomisation import LOOK_SECONDS, ExactParameters, Randomisation, draws_for
-from exporter.evidence.exact.redraw import HashedPlaces
+from exporter.evidence.exact.redraw import HashedPlaces, splitmix64
 from tests.exporter.evidence.exact.shop import (
     END,
     PLAN,
@@ -34,6 +34,23 @@ def proven(rollouts: int, step: float, harm: float = 0.0) -> int:
 def test_no_more_than_alpha_of_healthy_rollouts_are_accused(step: float, rollouts: int) -> None:
     """Chronic failers, companies and an outage, at two rhythms: five in a hundred, three deviations more at most."""
     assert proven(rollouts, step) <= ALPHA * rollouts + 3.0 * np.sqrt(ALPHA * (1 - ALPHA) * rollouts)
+
+
+@pytest.mark.parametrize(("failures", "spends"), [(0, False), (1, False), (2, True)])
+def test_nothing_is_spent_before_the_worst_that_could_be_is_rare(failures: int, spends: bool) -> None:
+    """One failure is the canary's in one draw of twenty, more than may be spent by now; two are in one of 400."""
+    numbers = np.arange(200)
+    zeros, entered = np.zeros(200, dtype=np.int64), START + 10.0 + 0.5 * numbers
+    shop = Pairs(
+        splitmix64(numbers.astype(np.uint64)), zeros, entered, numbers % 20 == 0, (numbers < failures) * 1.0, zeros
+    )
+    test = fresh("few")
+
+    test.count(shop, WEIGHTS)
+    test.look(WEIGHTS, START + 150.0)
+
+    assert 0.05**2 < test.allowed(WEIGHTS, np.asarray([START + 150.0]))[0] / test.redraw.draws < 0.05
+    assert (test.used > 0) is spends
 
 
 def test_alpha_is_spent_rather_than_saved() -> None:
