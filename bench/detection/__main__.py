@@ -40,7 +40,7 @@ TABLES: dict[str, tuple[str, Callable[[Executor, float], str]]] = {
     "shops": ("shops as they are", lambda pool, times: real.measure(pool, _some(100, times))),
     "power": ("harmful canaries", lambda pool, times: real.power(pool, _some(100, times))),
     "segments": ("harm to some customers", lambda pool, times: segments.measure(pool, _some(100, times))),
-    "choices": ("two choices of the exact half", lambda pool, times: choices.measure(pool, _some(100, times))),
+    "choices": ("what the judge's choices are worth", lambda pool, times: choices.measure(pool, _some(100, times))),
     "nounit": ("shops without customers", lambda pool, times: nounit.measure(pool, _some(20, times))),
     "stable": ("stable by the hour", lambda pool, times: stable.measure(pool, _some(100, times))),
     "wald": ("Wald's bound", _wald),

@@ -168,8 +168,8 @@ class Randomisation:
         """Whether not even the worst that could be, all failures on the canary, is rarer than what may be spent by now.
 
         Draws that left then would only have been the luckiest of those with one failure of two, and what they spent
-        would be missing later: of the shops with two payments a minute, where a fifth of them fails, some more are
-        found. It looks at both sides' failures together, which no draw changes, and so nothing of the proof does.
+        would be missing later: harm to small shops is found more often so, and a broken checkout (20 payments a minute)
+        half a minute later. It looks at both sides' failures together, which no draw changes, so the proof holds.
         """
         if self.parameters.by_information:
             return False

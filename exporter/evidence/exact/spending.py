@@ -22,7 +22,8 @@ _KEPT_WHERE_WAITING_IS_PLANNED = 0.2
 """With a gate or `when_proven`, waiting is part of the plan, and more is worth keeping for it."""
 _SOONER, _SOONER_RATIO = 0.3, 0.7
 """The power of time by which success ratios spend seven tenths: a plan of 40 minutes has spent 44 % of these after 2.6,
-where by the root of the time it would be 25 %. Large harm is found sooner for it, and small harm as often."""
+where by the root of the time it would be 25 %. By information alone a checkout that is broken for 20 payments a minute
+is found after 4.4 minutes instead of 3.1, and small harm somewhat more often."""
 _WHERE_WEIGHTS_FOLLOW_PROOF = 0.8
 """`when_proven` lets the weight follow what the judge saw, which raises the rate of false alarms by up to a quarter."""
 

@@ -40,10 +40,9 @@ def test_no_more_than_alpha_of_healthy_rollouts_are_accused(step: float, rollout
 def test_nothing_is_spent_before_the_worst_that_could_be_is_rare(failures: int, spends: bool) -> None:
     """One failure is the canary's in one draw of twenty, more than may be spent by now; two are in one of 400."""
     numbers = np.arange(200)
-    zeros, entered = np.zeros(200, dtype=np.int64), START + 10.0 + 0.5 * numbers
-    shop = Pairs(
-        splitmix64(numbers.astype(np.uint64)), zeros, entered, numbers % 20 == 0, (numbers < failures) * 1.0, zeros
-    )
+    zeros, entered = np.zeros(200, dtype=np.int64), np.linspace(START + 10.0, START + 110.0, 200)
+    failed = (numbers < failures).astype(np.float64)
+    shop = Pairs(splitmix64(numbers.astype(np.uint64)), zeros, entered, numbers % 20 == 0, failed, zeros)
     test = fresh("few")
 
     test.count(shop, WEIGHTS)
